@@ -1,0 +1,188 @@
+/* Micro-kernels of the shrink runtime: one table of functions per instruction set.
+ *
+ * The numeric contract. Every table gives the same bits for the same input, whatever the CPU, the
+ * split of rows into calls and the split of outputs over threads:
+ *  - integer sums are exact in int32;
+ *  - floating point is IEEE binary32, round to nearest even, without fused multiply-add (every
+ *    translation unit is compiled with FP_CONTRACT OFF) and without reassociation;
+ *  - a float sum over a row has one shape: element i is added to lane i % 16 in ascending order of
+ *    i (lanes start at +0, or for the mean-square at +0), then the lanes are folded
+ *    l[i] += l[i+8], l[i] += l[i+4], l[i] += l[i+2], l[0] + l[1];
+ *  - exp, tanh, erf and sigmoid are the polynomials of this library, never libm's.
+ * The scalar table is the reference that the others are tested against with ==.
+ *
+ * Nothing here checks its arguments: the program verifier has bounded them. Any bit pattern of a
+ * float, NaN and infinity included, is safe: no trap, no undefined conversion.
+ */
+#ifndef SHRINK_KERNELS_H
+#define SHRINK_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A quantized row: `codes` of uint8 (0...255), padded with zeros to a multiple of 16, then 16 bytes:
+ *     float scale; int32_t zero; int32_t sum; int32_t reserved (0);
+ * x[i] ~ scale * (code[i] - zero); `sum` is the sum of the codes. */
+#define SHRINK_QROW_TAIL 16u
+static inline size_t shrink_qrow_codes(size_t count) { return (count + 15u) & ~(size_t)15u; }
+static inline size_t shrink_qrow_bytes(size_t count) { return shrink_qrow_codes(count) + SHRINK_QROW_TAIL; }
+
+typedef struct {
+    float scale;
+    int32_t zero;
+    int32_t sum;
+    int32_t reserved;
+} shrink_qrow_tail;
+
+/* Packed weights, the only layout of the artifact.
+ * int8: output channels in blocks of 32, the last one padded with zeros; a block is one linear
+ * stream over K (padded with zeros to a multiple of 4): byte [k/4][channel % 32][k % 4].
+ * float: blocks of 32 channels likewise, element [k][channel % 32]. */
+#define SHRINK_BLOCK 32u
+
+/* y[m][o] = (float)(sum_k x.code[m][k] * w[o][k] - x.zero[m] * w_sum[o]) * (x.scale[m] * w_scale[o]) + bias[o]
+ * The conversion to float rounds to nearest even; then one multiplication, one addition; without
+ * bias the addition is left out. Blocks block_begin ..< block_end of the n output channels, all rows.
+ * w_scale, w_sum and bias have n entries; y is written for channels < n only. */
+typedef struct {
+    const uint8_t *x;        /* quantized rows of k codes */
+    size_t x_stride;         /* bytes between rows */
+    uint32_t rows, k, n;
+    uint32_t block_begin, block_end;
+    const int8_t *w;         /* the whole packed weight, not offset to block_begin */
+    const float *w_scale;
+    const int32_t *w_sum;
+    const float *bias;       /* or NULL */
+    float *y;
+    size_t y_stride;         /* floats between rows */
+} shrink_linear_q8_args;
+
+/* y[m][o] = sum_k x[m][k] * w[o][k] (k ascending from +0, multiply then add) + bias[o]. */
+typedef struct {
+    const float *x;
+    size_t x_stride;         /* floats between rows */
+    uint32_t rows, k, n;
+    uint32_t block_begin, block_end;
+    const float *w;
+    const float *bias;
+    float *y;
+    size_t y_stride;
+} shrink_linear_f32_args;
+
+/* Attention of one head for one query row, against positions 0 ..< length of a cache of quantized
+ * rows (one row per position, head_dim codes):
+ *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
+ *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
+ *     p[t] = (e[t] / z) * v_t.scale;   y[d] = sum_t p[t] * (float)(v_t.code[d] - v_t.zero), t ascending from +0
+ * `scores` has room for `length` floats rounded up to a multiple of 16. */
+typedef struct {
+    const uint8_t *q;        /* one quantized row of head_dim codes */
+    const uint8_t *k, *v;    /* quantized rows of head_dim codes */
+    size_t k_stride, v_stride; /* bytes between positions */
+    uint32_t length, head_dim;
+    float scale;
+    float *scores;
+    float *y;                /* head_dim floats */
+} shrink_attention_q8_args;
+
+/* The same in float: s[t] = (striped sum of q[d] * k_t[d]) * scale; p[t] = e[t] / z; y[d] = sum_t p[t] * v_t[d]. */
+typedef struct {
+    const float *q;
+    const float *k, *v;
+    size_t k_stride, v_stride; /* floats between positions */
+    uint32_t length, head_dim;
+    float scale;
+    float *scores;
+    float *y;
+} shrink_attention_f32_args;
+
+/* The one list of kernels: X(name, return type, (parameters)).
+ *
+ * quantize_row    min and max over the row and 0 (a NaN never replaces them); scale = max((max - min) * (1/255f), 1e-35f);
+ *                 inv = 1 / scale; zero = clamp(rne(-min * inv), 0, 255);
+ *                 code = (uint8_t) clamp(rne(clamp(x * inv, -512, 512)) + zero, 0, 255), NaN -> 0.
+ *                 Writes codes, zero padding and tail. In place of `count` floats it reads nothing else.
+ * rms_norm        y = (x * (1 / sqrt(striped sum of x*x / n + eps))) * gamma
+ * layer_norm      mean = striped sum / n; d = x - mean; var = striped sum of d*d / n;
+ *                 y = (d * (1 / sqrt(var + eps))) * gamma + beta          (y may be x in all of these)
+ * add, mul        elementwise
+ * silu            x * sigmoid(x);  silu_mul: silu(a) * b
+ * gelu_erf        0.5 * x * (1 + erf(x / sqrt 2));  gelu_tanh: 0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))
+ * softmax         in place, as in attention: exp(x - max) / striped sum
+ * rotary_half     pairs (i, i + d/2) of a head of d = 2 * half floats, in place:
+ *                 a' = a*cos - b*sin; b' = b*cos + a*sin;  rotary_pairs: pairs (2i, 2i+1)
+ * l2_normalize    y = x * (1 / max(sqrt(striped sum of x*x), eps))
+ * embed_q8        row `index` of a packed int8 weight: y[k] (+)= (float)code * scale[index]
+ * embed_f32       row `index` of a packed float weight
+ */
+#define SHRINK_KERNEL_LIST(X) \
+    X(linear_q8, void, (const shrink_linear_q8_args *args)) \
+    X(linear_f32, void, (const shrink_linear_f32_args *args)) \
+    X(attention_q8, void, (const shrink_attention_q8_args *args)) \
+    X(attention_f32, void, (const shrink_attention_f32_args *args)) \
+    X(quantize_row, void, (const float *x, size_t count, uint8_t *row)) \
+    X(rms_norm, void, (const float *x, const float *gamma, float eps, size_t count, float *y)) \
+    X(layer_norm, void, (const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y)) \
+    X(add, void, (const float *a, const float *b, size_t count, float *y)) \
+    X(mul, void, (const float *a, const float *b, size_t count, float *y)) \
+    X(relu, void, (const float *x, size_t count, float *y)) \
+    X(silu, void, (const float *x, size_t count, float *y)) \
+    X(silu_mul, void, (const float *a, const float *b, size_t count, float *y)) \
+    X(gelu_erf, void, (const float *x, size_t count, float *y)) \
+    X(gelu_tanh, void, (const float *x, size_t count, float *y)) \
+    X(tanh, void, (const float *x, size_t count, float *y)) \
+    X(sigmoid, void, (const float *x, size_t count, float *y)) \
+    X(softmax, void, (float *x, size_t count)) \
+    X(scale, void, (const float *x, float factor, size_t count, float *y)) \
+    X(rotary_half, void, (float *x, const float *cosine, const float *sine, size_t half)) \
+    X(rotary_pairs, void, (float *x, const float *cosine, const float *sine, size_t half)) \
+    X(l2_normalize, void, (const float *x, float eps, size_t count, float *y)) \
+    X(embed_q8, void, (const int8_t *w, const float *w_scale, uint32_t index, uint32_t k, int accumulate, float *y)) \
+    X(embed_f32, void, (const float *w, uint32_t index, uint32_t k, int accumulate, float *y))
+
+typedef struct {
+#define SHRINK_FIELD(name, result, parameters) result (*name) parameters;
+    SHRINK_KERNEL_LIST(SHRINK_FIELD)
+#undef SHRINK_FIELD
+} shrink_kernels;
+
+/* Instruction sets, worst to best on each architecture. The ones without a table yet have their
+ * place here so that numbers and names never change. */
+#define SHRINK_ISA_LIST(X) \
+    X(SCALAR, 0, "scalar") \
+    X(SSE41, 1, "sse4.1") \
+    X(AVX2, 2, "avx2") \
+    X(AVX_VNNI, 3, "avx-vnni") \
+    X(AVX512_VNNI, 4, "avx512-vnni") \
+    X(NEON, 5, "neon") \
+    X(DOTPROD, 6, "dotprod") \
+    X(I8MM, 7, "i8mm")
+
+typedef enum {
+#define SHRINK_ISA_CASE(name, number, text) SHRINK_ISA_##name = number,
+    SHRINK_ISA_LIST(SHRINK_ISA_CASE)
+#undef SHRINK_ISA_CASE
+    SHRINK_ISA_COUNT
+} shrink_isa;
+
+typedef enum {
+    SHRINK_ISA_READY = 0,       /* this CPU and operating system run it */
+    SHRINK_ISA_NOT_ON_CPU,      /* built in, but this CPU lacks it */
+    SHRINK_ISA_NOT_BUILT        /* no kernels for it in this library */
+} shrink_isa_status;
+
+shrink_isa_status shrink_isa_query(shrink_isa isa);
+const char *shrink_isa_name(shrink_isa isa);
+/* NULL unless shrink_isa_query says READY. */
+const shrink_kernels *shrink_kernels_for(shrink_isa isa);
+/* The best ready one; `SCALAR` always is. */
+shrink_isa shrink_isa_best(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

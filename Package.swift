@@ -19,9 +19,12 @@ let package = Package(
         // The compiler half.
         .target(name: "ShrinkJSON"),
         .target(name: "ShrinkGraph"),
+        .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
+        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
+        .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "CArchive"]),
         .target(name: "ShrinkTokenizers", dependencies: ["ShrinkFormat", "ShrinkJSON"]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
-        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     ],
     cLanguageStandard: .c11

@@ -1,0 +1,41 @@
+import ShrinkGraph
+
+/// What quantization does to numbers, computed in floats: the reference for quantized graphs.
+enum FakeQuantization {
+    /// Each row becomes scale × code, with the codes and scales that packing stores.
+    static func weights(_ tensor: HostTensor, _ quantization: WeightQuantization) {
+        switch quantization {
+        case .int8PerChannel:
+            for row in 0..<tensor.rowCount {
+                let values = UnsafeMutableBufferPointer(rebasing: tensor.buffer[row * tensor.width..<(row + 1) * tensor.width])
+                let scale = Float(Double(values.reduce(0) { max($0, abs($1)) }) / 127)
+                guard scale > 0 else { continue }
+                for index in values.indices {
+                    let code = (Double(values[index]) / Double(scale)).rounded(.toNearestOrEven)
+                    values[index] = Float(min(max(code, -127), 127)) * scale
+                }
+            }
+        }
+    }
+
+    /// Asymmetric uint8 for each group of each row, as `Quantize` defines it.
+    static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
+        let result = x.empty()
+        let width = x.width / groups
+        forEachRow(x.rowCount * groups) { group in
+            let input = x.base + group * width, output = result.base + group * width
+            var low: Float = 0, high: Float = 0
+            for index in 0..<width {
+                low = min(low, input[index])
+                high = max(high, input[index])
+            }
+            let scale = max((high - low) / 255, 1e-35)
+            let zero = (-low / scale).rounded(.toNearestOrEven)
+            for index in 0..<width {
+                let code = min(max((input[index] / scale).rounded(.toNearestOrEven) + zero, 0), 255)
+                output[index] = (code - zero) * scale
+            }
+        }
+        return result
+    }
+}

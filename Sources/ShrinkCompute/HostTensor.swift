@@ -1,0 +1,27 @@
+/// Numbers of a value while a graph runs on the host: binary32, row-major.
+public final class HostTensor: @unchecked Sendable {
+    public let shape: [Int]
+    public let buffer: UnsafeMutableBufferPointer<Float>
+
+    public init(shape: [Int]) {
+        self.shape = shape
+        buffer = .allocate(capacity: shape.reduce(1, *))
+    }
+
+    deinit { buffer.deallocate() }
+
+    public var width: Int { shape.last ?? 1 }
+    /// Product of all extents but the innermost.
+    public var rowCount: Int { shape.dropLast().reduce(1, *) }
+
+    var base: UnsafeMutablePointer<Float> { buffer.baseAddress! }
+
+    public func row(_ index: Int) -> UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(rebasing: buffer[index * width..<(index + 1) * width])
+    }
+
+    /// A tensor of the same shape, not initialised.
+    func empty(width: Int? = nil) -> HostTensor {
+        HostTensor(shape: width.map { shape.dropLast() + [$0] } ?? shape)
+    }
+}

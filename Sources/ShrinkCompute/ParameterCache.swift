@@ -1,0 +1,25 @@
+import ShrinkGraph
+
+/// Parameters as floats in memory: in place where the checkpoint has them so, otherwise read once.
+public final class ParameterCache {
+    private var tensors: [String: HostTensor] = [:]
+
+    public init() {}
+
+    func withFloats<R>(_ value: Graph.Value, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
+        guard case .parameter(let parameter) = value.definition, let source = parameter.source else {
+            throw ComputeError("the parameter \(value.name) has no numbers")
+        }
+        let key = value.name + (parameter.quantization.map { ":\($0.rawValue)" } ?? "")
+        if let known = tensors[key] { return try body(known.base) }
+        if parameter.quantization == nil, let result = try source.withFloatsInPlace({ try $0.baseAddress.map(body) }), let result {
+            return result
+        }
+        let tensor = HostTensor(shape: value.type.shape.compactMap(\.fixedValue))
+        try source.readFloats(0..<tensor.buffer.count, into: tensor.buffer)
+        source.release(0..<tensor.buffer.count)
+        if let quantization = parameter.quantization { FakeQuantization.weights(tensor, quantization) }
+        tensors[key] = tensor
+        return try body(tensor.base)
+    }
+}

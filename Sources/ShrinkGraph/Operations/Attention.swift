@@ -1,0 +1,58 @@
+/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1) of every head, grouped-query when there
+/// are fewer key/value heads than heads.
+///
+/// [q: […, tokens, heads × headSize], k and v: […, tokens, keyValueHeads × headSize]] → f32 like q.
+/// All three f32 or all three q8, quantized by head. With `alsoQuantized` the result comes as q8 too.
+public struct Attention: OperationPayload {
+    public static let mnemonic = "attention"
+    public var heads: Int
+    public var keyValueHeads: Int
+    public var headSize: Int
+    public var scale: Double
+    /// Whether a token sees itself and the tokens before it only.
+    public var isCausal: Bool
+    public var alsoQuantized = false
+
+    public init(heads: Int, keyValueHeads: Int, headSize: Int, scale: Double, isCausal: Bool) {
+        self.heads = heads
+        self.keyValueHeads = keyValueHeads
+        self.headSize = headSize
+        self.scale = scale
+        self.isCausal = isCausal
+    }
+
+    public func inferTypes(_ inputs: [ValueType]) throws(GraphError) -> [ValueType] {
+        try inputs.require(3...3, "q, k and v")
+        guard heads > 0, keyValueHeads > 0, headSize > 0, heads.isMultiple(of: keyValueHeads) else {
+            throw GraphError(.attribute, "\(heads) heads cannot share \(keyValueHeads) key/value heads of size \(headSize)")
+        }
+        guard scale > 0, scale.isFinite else { throw GraphError(.attribute, "scale must be positive") }
+        for (value, name) in zip(inputs, ["q", "k", "v"]) {
+            try value.requireElement(.float32, .quantized8, as: name)
+            let count = name == "q" ? heads : keyValueHeads
+            guard value.shape.count >= 2, try value.requireWidth(as: name) == count * headSize else {
+                throw GraphError(.shape, "\(name) must have \(count) heads of \(headSize), but is \(value)")
+            }
+        }
+        guard inputs[1] == inputs[2], inputs[0].element == inputs[1].element,
+            inputs[0].shape.dropLast() == inputs[1].shape.dropLast()
+        else { throw GraphError(.shape, "q, k and v must be alike, but are \(inputs[0]), \(inputs[1]) and \(inputs[2])") }
+        let result = inputs[0].withElement(.float32)
+        return [result] + (alsoQuantized ? [result.withElement(.quantized8)] : [])
+    }
+
+    public var attributes: [(String, Attribute)] {
+        [
+            ("heads", .integer(heads)), ("kv_heads", .integer(keyValueHeads)), ("head_size", .integer(headSize)),
+            ("scale", .real(scale)), ("causal", .flag(isCausal)),
+        ] + (alsoQuantized ? [("quantized", .flag(true))] : [])
+    }
+
+    public init(_ attributes: inout AttributeReader) throws(GraphError) {
+        self.init(
+            heads: try attributes.integer("heads"), keyValueHeads: try attributes.integer("kv_heads"),
+            headSize: try attributes.integer("head_size"), scale: try attributes.real("scale"),
+            isCausal: try attributes.flag("causal"))
+        alsoQuantized = try readQuantizedFlag(&attributes)
+    }
+}

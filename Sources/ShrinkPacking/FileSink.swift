@@ -1,0 +1,54 @@
+import Glibc
+
+/// A new file that is written from front to back and disappears unless it is kept.
+final class FileSink {
+    let path: String
+    private(set) var byteCount = 0
+    private(set) var descriptor: Int32
+    private var isKept = false
+
+    /// Creates `path`, which must not exist; readable by everyone as the umask allows.
+    init(creating path: String) throws {
+        self.path = path
+        descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw PackingError(.output, "cannot create \(path): \(FileSink.reason(errno)); choose a directory that you may write to")
+        }
+    }
+
+    deinit {
+        close(descriptor)
+        if !isKept { unlink(path) }
+    }
+
+    func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
+
+    func write<T: FixedWidthInteger>(littleEndian values: [T]) throws {
+        try values.map(\.littleEndian).withUnsafeBytes { try write($0) }
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw FileSink.failure(writing: path, errno) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            byteCount += count
+        }
+    }
+
+    /// Makes the bytes durable and the file known as `target`, replacing what was there.
+    func commit(as target: String) throws {
+        guard fsync(descriptor) == 0 else { throw FileSink.failure(writing: path, errno) }
+        guard rename(path, target) == 0 else { throw FileSink.failure(writing: target, errno) }
+        isKept = true
+    }
+
+    static func failure(writing path: String, _ code: Int32) -> PackingError {
+        let remedy = code == ENOSPC || code == EDQUOT ? "; free some space or write elsewhere" : ""
+        return PackingError(.output, "cannot write \(path): \(reason(code))\(remedy)")
+    }
+
+    static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
+}

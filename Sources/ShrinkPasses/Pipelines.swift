@@ -1,0 +1,25 @@
+import ShrinkGraph
+
+/// How an artifact computes.
+public enum Scheme: String, Sendable, CaseIterable {
+    /// int8 weights, int8 activations: the default.
+    case w8a8
+    /// binary32 throughout, for debugging and as the reference of the runtime.
+    case fp32
+}
+
+extension PassManager {
+    /// From the graph of an importer to one that lowering takes.
+    public static func compile(_ scheme: Scheme) -> PassManager {
+        var passes = [Pass.canonicalize, .fuseResidualNorm, .fuseGate]
+        if scheme == .w8a8 { passes += [.quantizeW8A8, .fuseQuantize] }
+        return PassManager(passes)
+    }
+}
+
+extension Pass {
+    /// Every pass that can be run by name.
+    public static let all: [Pass] = [
+        .canonicalize, .fuseResidualNorm, .fuseGate, .quantizeW8A8, .fuseQuantize, .lastTokenOnly(output: "logits"),
+    ]
+}

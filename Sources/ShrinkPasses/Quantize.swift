@@ -1,0 +1,50 @@
+import ShrinkGraph
+
+/// Weights and activations in 8 bits: int8 weights with a scale for each output channel, activations
+/// quantized for each token while the model runs.
+extension Pass {
+    public static let quantizeW8A8 = Pass(
+        name: "quantize-w8a8", summary: "int8 weights by channel, activations by token, attention by head"
+    ) { graph, report in
+        var quantized: [ValueID: ValueID] = [:]
+        var weights: [ValueID] = []
+        var patch = GraphPatch(graph)
+
+        func quantize(_ value: ValueID, groups: Int, before anchor: NodeID, origin: String) throws -> ValueID {
+            if groups == 1, let known = quantized[value] { return known }
+            let result = try patch.insert(.quantize(ShrinkGraph.Quantize(groups: groups)), [value], before: anchor, origin: origin)[0]
+            if groups == 1 { quantized[value] = result }
+            return result
+        }
+
+        for id in graph.order {
+            let node = graph[id]
+            switch node.operation {
+            case .linear where graph[node.inputs[0]].type.element == .float32:
+                let x = try quantize(node.inputs[0], groups: 1, before: id, origin: node.origin)
+                patch.setInputs(of: id, to: [x] + node.inputs.dropFirst())
+                weights.append(node.inputs[1])
+                report.rewrites += 1
+            case .embedding:
+                weights.append(node.inputs[1])
+                report.rewrites += 1
+            case .attention(let attention) where graph[node.inputs[0]].type.element == .float32:
+                let counts = [attention.heads, attention.keyValueHeads, attention.keyValueHeads]
+                var inputs: [ValueID] = []
+                for (value, count) in zip(node.inputs, counts) {
+                    inputs.append(try quantize(value, groups: count, before: id, origin: node.origin))
+                }
+                patch.setInputs(of: id, to: inputs)
+                report.rewrites += 1
+            default: continue
+            }
+        }
+        for weight in weights {
+            guard patch[weight].isParameter else {
+                throw GraphError(.undefinedValue, "\(patch[weight].name) is computed, so it cannot be quantized as a weight")
+            }
+            patch.setQuantization(.int8PerChannel, of: weight)
+        }
+        graph = try patch.commit()
+    }
+}

@@ -21,6 +21,8 @@ let package = Package(
         .target(name: "ShrinkGraph"),
         .target(name: "ShrinkTokenizers", dependencies: ["ShrinkFormat", "ShrinkJSON"]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
+        .testTarget(name: "ShrinkJSONTests", dependencies: ["ShrinkJSON"]),
+        .testTarget(name: "ShrinkCheckpointsTests", dependencies: ["ShrinkCheckpoints"], exclude: ["Fixtures"]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     ],

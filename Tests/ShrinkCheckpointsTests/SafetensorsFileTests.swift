@@ -72,7 +72,7 @@ import Testing
 
     @Test func refusesDuplicateNames() {
         let one = #""a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}"#
-        expect(.duplicateKey, "{\(one),\(one)}", 1, at: "byte 60")
+        expect(.duplicateKey, "{\(one),\(one)}", 1, at: "byte 61")
     }
 
     @Test func refusesMetadataThatAreNotStrings() {
@@ -150,7 +150,7 @@ import Testing
     }
 
     private func expect(
-        _ code: CheckpointError.Code, _ header: String, _ dataByteCount: Int, at place: String = "",
+        _ code: CheckpointError.Code, _ header: String, _ dataByteCount: Int, at place: String? = nil,
         sourceLocation: SourceLocation = #_sourceLocation
     ) {
         let path = scratch.write(safetensors(header, dataByteCount: dataByteCount))

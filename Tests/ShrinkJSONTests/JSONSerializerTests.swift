@@ -15,7 +15,7 @@ import Testing
         #expect(JSON.array([.number(.nan), .number(.infinity), .number(-.infinity)]).serialized == "[null,null,null]")
     }
 
-    @Test(arguments: [0.1, -1e300, 5e-324, 1 / 3, 123456789.123456789, -0.0])
+    @Test(arguments: [0.1, -1e300, 5e-324, 1.0 / 3, 123456789.123456789, -0.0] as [Double])
     func writesNumbersThatReadBackExactly(value: Double) throws {
         #expect(try JSON(parsing: JSON.number(value).serialized).double?.bitPattern == value.bitPattern)
     }

@@ -4,7 +4,6 @@ import PackageDescription
 let package = Package(
     name: "shrink",
     products: [
-
         .library(name: "ShrinkRuntime", targets: ["ShrinkRuntime"]),
     ],
     dependencies: [
@@ -19,13 +18,18 @@ let package = Package(
         // The compiler half.
         .target(name: "ShrinkJSON"),
         .target(name: "ShrinkGraph"),
-        .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
-        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
-        .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "CArchive"]),
         .target(name: "ShrinkTokenizers", dependencies: ["ShrinkFormat", "ShrinkJSON"]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
+        .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
+        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
+        .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
+        .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+
+        .testTarget(name: "ShrinkJSONTests", dependencies: ["ShrinkJSON"]),
+        .testTarget(
+            name: "ShrinkCheckpointsTests", dependencies: ["ShrinkCheckpoints"], exclude: ["Fixtures"]),
     ],
     cLanguageStandard: .c11
 )

@@ -70,7 +70,10 @@ extension JSON {
 
 /// Where and why a text is not JSON.
 public struct JSONError: Error, Equatable, CustomStringConvertible {
+    public enum Kind: Sendable { case syntax, duplicateKey }
+
     public var byteOffset: Int
+    public var kind = Kind.syntax
     public var reason: String
     public var description: String { "not valid JSON at byte \(byteOffset): \(reason)" }
 }

@@ -76,7 +76,7 @@ private struct JSONParser {
             guard take(UInt8(ascii: ":")) else { throw error("expected ':' after the member name") }
             skipSpace()
             guard object.append(key, try value(depth: depth + 1)) else {
-                throw JSONError(byteOffset: keyPosition, reason: "the key \"\(key)\" occurs twice in one object")
+                throw JSONError(byteOffset: keyPosition, kind: .duplicateKey, reason: "the key \"\(key)\" occurs twice in one object")
             }
             skipSpace()
             if take(UInt8(ascii: "}")) { return object }

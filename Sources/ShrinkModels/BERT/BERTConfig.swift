@@ -1,0 +1,63 @@
+import ShrinkGraph
+
+/// The shape of a BERT encoder (Devlin et al. 2018) from its `config.json`.
+struct BERTConfig {
+    var layers: Int
+    var width: Int
+    var feedForwardWidth: Int
+    var heads: Int
+    var vocabularySize: Int
+    var positions: Int
+    var segments: Int
+    var epsilon: Double
+    var activation: Unary.Function
+    /// What the checkpoint was trained for, of `architectures`.
+    var task: Task
+    var labels: [String]
+
+    enum Task { case encoder, sequenceClassification, tokenClassification }
+
+    init(_ config: ModelConfig) throws {
+        layers = try config.size("num_hidden_layers")
+        width = try config.size("hidden_size")
+        feedForwardWidth = try config.size("intermediate_size")
+        heads = try config.size("num_attention_heads")
+        vocabularySize = try config.size("vocab_size")
+        positions = try config.size("max_position_embeddings")
+        segments = try config.optionalSize("type_vocab_size") ?? 2
+        epsilon = try config.optionalPositive("layer_norm_eps") ?? 1e-12
+        guard width.isMultiple(of: heads) else { throw config.error("num_attention_heads", "is \(heads), which does not divide the width \(width)") }
+        if let kind = config.json["position_embedding_type"]?.string, kind != "absolute" {
+            throw config.error("position_embedding_type", "is \(kind); only absolute is supported")
+        }
+        switch config.json["hidden_act"]?.string ?? "gelu" {
+        case "gelu": activation = .geluErf
+        case "gelu_new", "gelu_pytorch_tanh", "gelu_fast": activation = .geluTanh
+        case "relu": activation = .relu
+        case "silu", "swish": activation = .silu
+        case let name: throw config.error("hidden_act", "is \(name); gelu, gelu_new, relu and silu are supported")
+        }
+        let architecture = config.json["architectures"]?.array?.first?.string ?? "BertModel"
+        switch architecture {
+        case "BertForSequenceClassification": task = .sequenceClassification
+        case "BertForTokenClassification": task = .tokenClassification
+        case "BertModel", "BertForMaskedLM", "BertForPreTraining": task = .encoder
+        default:
+            throw config.error(
+                "architectures",
+                "is \(architecture); BertModel, BertForMaskedLM, BertForPreTraining, BertForSequenceClassification and BertForTokenClassification are supported")
+        }
+        labels = try BERTConfig.labels(config)
+    }
+
+    /// `id2label` in order of its numbers; LABEL_0, LABEL_1 … of `num_labels` (2) without one.
+    private static func labels(_ config: ModelConfig) throws -> [String] {
+        guard let table = config.json["id2label"]?.object else {
+            return (0..<(try config.optionalSize("num_labels") ?? 2)).map { "LABEL_\($0)" }
+        }
+        return try table.members.indices.map { number in
+            guard let label = table["\(number)"]?.string else { throw config.error("id2label", "has no name for label \(number)") }
+            return label
+        }
+    }
+}

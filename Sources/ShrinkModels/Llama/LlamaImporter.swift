@@ -1,0 +1,113 @@
+import ShrinkCheckpoints
+import ShrinkGraph
+
+/// Builds the graph of a Llama-like decoder from either naming of its tensors.
+struct LlamaImporter {
+    /// How a checkpoint names its tensors.
+    struct Names: Sendable {
+        var embedding, finalNorm, head: String
+        /// The prefix of layer n.
+        var layer: @Sendable (Int) -> String
+        var attentionNorm, query, key, value, attentionOutput, feedForwardNorm, gate, up, down: String
+
+        static let huggingFace = Names(
+            embedding: "model.embed_tokens", finalNorm: "model.norm", head: "lm_head", layer: { "model.layers.\($0)." },
+            attentionNorm: "input_layernorm", query: "self_attn.q_proj", key: "self_attn.k_proj", value: "self_attn.v_proj",
+            attentionOutput: "self_attn.o_proj", feedForwardNorm: "post_attention_layernorm", gate: "mlp.gate_proj",
+            up: "mlp.up_proj", down: "mlp.down_proj")
+
+        static let gguf = Names(
+            embedding: "token_embd", finalNorm: "output_norm", head: "output", layer: { "blk.\($0)." },
+            attentionNorm: "attn_norm", query: "attn_q", key: "attn_k", value: "attn_v", attentionOutput: "attn_output",
+            feedForwardNorm: "ffn_norm", gate: "ffn_gate", up: "ffn_up", down: "ffn_down")
+    }
+
+    let config: LlamaConfig
+    let names: Names
+    var tensors: TensorCollector
+    var builder: GraphBuilder
+
+    static func importModel(_ config: LlamaConfig, _ names: Names, _ checkpoint: Checkpoint, architecture: String, file: String) throws -> ImportedModel {
+        var importer = LlamaImporter(
+            config: config, names: names, tensors: TensorCollector(checkpoint, file: file), builder: GraphBuilder(name: architecture))
+        try importer.build()
+        let tiedHead = names.head + ".weight"
+        let ignored = try importer.tensors.finish { name in
+            name.hasSuffix("rotary_emb.inv_freq") || name == "rope_freqs.weight" || (config.isHeadTied && name == tiedHead)
+        }
+        return ImportedModel(
+            graph: importer.builder.graph, architecture: architecture, vocabularySize: config.vocabularySize,
+            maximumPositions: config.maximumPositions, maximumInputTokens: config.maximumPositions, ignoredTensors: ignored,
+            files: checkpoint.files)
+    }
+
+    private mutating func build() throws {
+        let tokens = try builder.input("tokens", ValueType(.int32, [.batch, .tokens]))
+        let angles = config.rotary.tables(positions: config.maximumPositions)
+        let angleType = ValueType(.float32, [.fixed(config.maximumPositions), .fixed(config.headSize / 2)])
+        func angleParameter(_ values: [Float]) -> Parameter {
+            Parameter(storedType: "computed", storedByteCount: 0, source: FloatArraySource(values))
+        }
+        let cosine = try builder.parameter("rotary.cosine", angleType, angleParameter(angles.cosine))
+        let sine = try builder.parameter("rotary.sine", angleType, angleParameter(angles.sine))
+
+        let table = try tensors.parameter(names.embedding + ".weight", [config.vocabularySize, config.width], &builder)
+        var hidden = try builder.add(.embedding(Embedding()), [tokens, table], origin: names.embedding)
+        for layer in 0..<config.layers { hidden = try addLayer(layer, hidden, cosine, sine) }
+        hidden = try norm(hidden, names.finalNorm)
+        try builder.output("hidden", hidden)
+        let head = config.isHeadTied
+            ? table : try tensors.parameter(names.head + ".weight", [config.vocabularySize, config.width], &builder)
+        try builder.output("logits", try builder.add(.linear(Linear()), [hidden, head], origin: names.head))
+    }
+
+    private mutating func addLayer(_ layer: Int, _ input: ValueID, _ cosine: ValueID, _ sine: ValueID) throws -> ValueID {
+        let prefix = names.layer(layer)
+        let size = config.headSize, attentionWidth = config.heads * size, sharedWidth = config.keyValueHeads * size
+        let x = try norm(input, prefix + names.attentionNorm)
+        let rotary = Operation.rotary(Rotary(headSize: size, layout: config.rotaryLayout))
+        let hasBias = config.queryKeyValueBias
+        let query = try linear(x, prefix + names.query, from: config.width, to: attentionWidth, bias: hasBias)
+        let key = try linear(x, prefix + names.key, from: config.width, to: sharedWidth, bias: hasBias)
+        let value = try linear(x, prefix + names.value, from: config.width, to: sharedWidth, bias: hasBias)
+        let attention = Attention(
+            heads: config.heads, keyValueHeads: config.keyValueHeads, headSize: size, scale: 1 / Double(size).squareRoot(), isCausal: true)
+        let mixed = try builder.add(
+            .attention(attention),
+            [
+                try builder.add(rotary, [query, cosine, sine], origin: prefix + names.query),
+                try builder.add(rotary, [key, cosine, sine], origin: prefix + names.key), value,
+            ], origin: prefix + "attention")
+        let attended = try linear(mixed, prefix + names.attentionOutput, from: attentionWidth, to: config.width, bias: config.outputBias)
+        let middle = try builder.add(.binary(Binary(.add)), [input, attended], origin: prefix + "residual")
+
+        let y = try norm(middle, prefix + names.feedForwardNorm)
+        let inner = config.feedForwardWidth, bias = config.feedForwardBias
+        let gate = try linear(y, prefix + names.gate, from: config.width, to: inner, bias: bias)
+        let up = try linear(y, prefix + names.up, from: config.width, to: inner, bias: bias)
+        let activated = try builder.add(.unary(Unary(.silu)), [gate], origin: prefix + names.gate)
+        let gated = try builder.add(.binary(Binary(.multiply)), [activated, up], origin: prefix + names.gate)
+        let down = try linear(gated, prefix + names.down, from: inner, to: config.width, bias: bias)
+        return try builder.add(.binary(Binary(.add)), [middle, down], origin: prefix + "residual")
+    }
+
+    private mutating func norm(_ x: ValueID, _ name: String) throws -> ValueID {
+        let gain = try tensors.parameter(name + ".weight", [config.width], &builder)
+        return try builder.add(.rmsNorm(RMSNorm(epsilon: config.epsilon)), [x, gain], origin: name)
+    }
+
+    private mutating func linear(_ x: ValueID, _ name: String, from inner: Int, to outer: Int, bias: Bool) throws -> ValueID {
+        try builder.addLinear(x, name, from: inner, to: outer, bias: bias, &tensors)
+    }
+}
+
+extension GraphBuilder {
+    /// y = x·Wᵀ (+ b) with the tensors `name.weight` and `name.bias`.
+    mutating func addLinear(
+        _ x: ValueID, _ name: String, from inner: Int, to outer: Int, bias: Bool, _ tensors: inout TensorCollector
+    ) throws -> ValueID {
+        var inputs = [x, try tensors.parameter(name + ".weight", [outer, inner], &self)]
+        if bias { inputs.append(try tensors.parameter(name + ".bias", [outer], &self)) }
+        return try add(.linear(Linear()), inputs, origin: name)
+    }
+}

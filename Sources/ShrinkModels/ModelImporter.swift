@@ -1,0 +1,52 @@
+import ShrinkCheckpoints
+import ShrinkJSON
+
+extension ImportedModel {
+    /// The families this version knows, as `model_type` names them.
+    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert"]
+
+    /// Opens a checkpoint: a Hugging Face directory with `config.json`, or a GGUF file.
+    public static func open(_ path: String) throws -> ImportedModel {
+        path.hasSuffix(".gguf") ? try openGGUF(path) : try openHuggingFace(path)
+    }
+
+    private static func openHuggingFace(_ path: String) throws -> ImportedModel {
+        let directory = ModelDirectory(root: path)
+        guard let json = try directory.json("config.json") else {
+            throw ModelError(
+                .missingFile, path,
+                "there is no config.json; give a Hugging Face model directory or a .gguf file")
+        }
+        let config = ModelConfig(json: json, file: directory.path("config.json"))
+        guard let type = json["model_type"]?.string else { throw config.error("model_type", "is missing") }
+        switch type {
+        case "llama", "mistral", "qwen2":
+            let shape = try LlamaConfig(config, modelType: type)
+            return try LlamaImporter.importModel(
+                shape, .huggingFace, try Checkpoint.openHuggingFace(path), architecture: type, file: path)
+        case "bert":
+            return try BERTImporter.importModel(
+                try BERTConfig(config), try SentencePooling(directory: directory), try Checkpoint.openHuggingFace(path), file: path)
+        default: throw unsupported(type, config.file)
+        }
+    }
+
+    private static func openGGUF(_ path: String) throws -> ImportedModel {
+        let file = try GGUFFile(path: path)
+        guard let architecture = file["general.architecture"]?.string else {
+            throw ModelError(.invalidConfig, path, "the metadata key general.architecture is missing")
+        }
+        switch architecture {
+        case "llama", "qwen2":
+            return try LlamaImporter.importModel(
+                try LlamaConfig(file, architecture: architecture, path: path), .gguf, file.checkpoint, architecture: architecture, file: path)
+        default: throw unsupported(architecture, path)
+        }
+    }
+
+    private static func unsupported(_ architecture: String, _ file: String) -> ModelError {
+        ModelError(
+            .unsupportedArchitecture, file,
+            "the architecture \(architecture) is not supported; \(supportedArchitectures.joined(separator: ", ")) are")
+    }
+}

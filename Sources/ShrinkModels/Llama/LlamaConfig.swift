@@ -95,11 +95,12 @@ struct LlamaConfig {
         // Llama 3 files carry the divisors of the frequencies as a tensor.
         var divisors: [Float]?
         if let tensor = file.checkpoint["rope_freqs.weight"] {
-            guard tensor.shape == [headSize / 2] else {
-                throw ModelError(.wrongShape, path, "rope_freqs.weight has the shape \(tensor.shape), [\(headSize / 2)] is expected")
+            let half = headSize / 2
+            guard tensor.shape == [half] else {
+                throw ModelError(.wrongShape, path, "rope_freqs.weight has the shape \(tensor.shape), [\(half)] is expected")
             }
-            var values = [Float](repeating: 0, count: headSize / 2)
-            try values.withUnsafeMutableBufferPointer { try tensor.readFloats(0..<headSize / 2, into: $0) }
+            var values = [Float](repeating: 0, count: half)
+            try values.withUnsafeMutableBufferPointer { try tensor.readFloats(0..<half, into: $0) }
             divisors = values
         }
         rotary = RotaryTable(headSize: headSize, base: base, scaling: scaling, divisors: divisors)

@@ -1,0 +1,89 @@
+/* AVX2 without VNNI (Haswell, Zen 1 and later). */
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <string.h>
+
+/* Functions that take 64-byte vectors are always inlined: no calling convention is involved. */
+#pragma clang diagnostic ignored "-Wpsabi"
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+
+#include "linear_q8.h"
+
+#define KERNEL(name) name##_avx2
+#define LINEAR_ROWS 2
+
+INLINE int32_t sum_of_lanes(__m256i v) {
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+
+INLINE __m256i widen_codes(const uint8_t *codes) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)codes));
+}
+
+INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
+    vu dots = 0;
+    for (int j = 0; j < 16; j++) {
+        __m256i sum = _mm256_setzero_si256();
+        for (size_t i = 0; i < codes; i += 16)
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(widen_codes(q + i), widen_codes(rows[j] + i)));
+        dots[j] = (uint32_t)sum_of_lanes(sum);
+    }
+    return dots;
+}
+
+#include "float_kernels.inc"
+
+/* Without VNNI the byte products are pairwise sums in int16, which u8 x s8 overflows. With
+ * a = code - 128, |a| <= 128 and |w| <= 127 they do not: a w = |a| (sign(a) w), pairs within 2 * 128 * 127. */
+INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
+    const int8_t *w = args->w + block * q8_block_bytes(args->k);
+    const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
+    const uint8_t *x = args->x + first * stride;
+    const __m256i flip = _mm256_set1_epi8(-128), ones = _mm256_set1_epi16(1);
+    __m256i sums[3][4];
+    for (int m = 0; m < rows; m++)
+        for (int j = 0; j < 4; j++) sums[m][j] = _mm256_setzero_si256();
+    for (size_t s = 0; s < steps; s++) {
+        if (rows == 1) {
+            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        }
+        for (int m = 0; m < rows; m++) {
+            int32_t four;
+            memcpy(&four, x + s * 4 + m * stride, 4);
+            __m256i a = _mm256_xor_si256(_mm256_set1_epi32(four), flip), magnitude = _mm256_abs_epi8(a);
+            for (int j = 0; j < 4; j++) {
+                __m256i signed_w = _mm256_sign_epi8(_mm256_loadu_si256((const __m256i *)(w + s * 128 + j * 32)), a);
+                sums[m][j] = _mm256_add_epi32(sums[m][j], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_w), ones));
+            }
+        }
+    }
+    block_channels channels = channels_of_block(args, block);
+    for (int m = 0; m < rows; m++) {
+        shrink_qrow_tail tail = row_tail(x + m * stride, args->k);
+        tail.zero = wrap_sub(tail.zero, 128);
+        vu sum[2];
+        memcpy(sum, sums[m], sizeof sum);
+        store_q8(args->y + (first + m) * args->y_stride + block * SHRINK_BLOCK, &channels,
+                 finish_q8(sum[0], tail, &channels, 0), finish_q8(sum[1], tail, &channels, 1));
+    }
+}
+
+/* Block by block, so that a block of weights stays in the cache while all rows pass. */
+static void linear_q8_avx2(const shrink_linear_q8_args *args) {
+    for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        uint32_t m = 0;
+        for (; m + 3 <= args->rows; m += 3) linear_q8_tile(3, args, m, block);
+        if (args->rows - m == 2) linear_q8_tile(2, args, m, block);
+        if (args->rows - m == 1) linear_q8_tile(1, args, m, block);
+    }
+}
+
+#define ENTRY(name, result, parameters) KERNEL(name),
+const shrink_kernels shrink_kernels_avx2 = {SHRINK_KERNEL_LIST(ENTRY)};
+
+#pragma clang attribute pop
+#endif

@@ -43,42 +43,34 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x = args->x + first * stride;
     const __m256i flip = _mm256_set1_epi8(-128), ones = _mm256_set1_epi16(1);
-    __m256i sums[3][4];
-    for (int m = 0; m < rows; m++)
-        for (int j = 0; j < 4; j++) sums[m][j] = _mm256_setzero_si256();
+    __m256i acc[2][4];
+    UNROLL for (int i = 0; i < 4 * rows; i++) acc[i / 4][i % 4] = _mm256_setzero_si256();
     for (size_t s = 0; s < steps; s++) {
         if (rows == 1) {
             _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
             _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
         }
-        for (int m = 0; m < rows; m++) {
+        UNROLL for (int m = 0; m < rows; m++) {
             int32_t four;
             memcpy(&four, x + s * 4 + m * stride, 4);
             __m256i a = _mm256_xor_si256(_mm256_set1_epi32(four), flip), magnitude = _mm256_abs_epi8(a);
-            for (int j = 0; j < 4; j++) {
+            UNROLL for (int j = 0; j < 4; j++) {
                 __m256i signed_w = _mm256_sign_epi8(_mm256_loadu_si256((const __m256i *)(w + s * 128 + j * 32)), a);
-                sums[m][j] = _mm256_add_epi32(sums[m][j], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_w), ones));
+                acc[m][j] = _mm256_add_epi32(acc[m][j], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_w), ones));
             }
         }
     }
-    block_channels channels = channels_of_block(args, block);
-    for (int m = 0; m < rows; m++) {
-        shrink_qrow_tail tail = row_tail(x + m * stride, args->k);
-        tail.zero = wrap_sub(tail.zero, 128);
-        vu sum[2];
-        memcpy(sum, sums[m], sizeof sum);
-        store_q8(args->y + (first + m) * args->y_stride + block * SHRINK_BLOCK, &channels,
-                 finish_q8(sum[0], tail, &channels, 0), finish_q8(sum[1], tail, &channels, 1));
-    }
+    vu sums[2 * 2];
+    UNROLL for (int i = 0; i < 4 * rows; i++) _mm256_storeu_si256((__m256i *)sums + i, acc[i / 4][i % 4]);
+    finish_q8(args, first, rows, block, sums, 128);
 }
 
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */
 static void linear_q8_avx2(const shrink_linear_q8_args *args) {
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
         uint32_t m = 0;
-        for (; m + 3 <= args->rows; m += 3) linear_q8_tile(3, args, m, block);
-        if (args->rows - m == 2) linear_q8_tile(2, args, m, block);
-        if (args->rows - m == 1) linear_q8_tile(1, args, m, block);
+        for (; m + 2 <= args->rows; m += 2) linear_q8_tile(2, args, m, block);
+        if (m < args->rows) linear_q8_tile(1, args, m, block);
     }
 }
 

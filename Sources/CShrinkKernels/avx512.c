@@ -50,14 +50,14 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     const uint8_t *x[4];
     for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
     __m512i low[12], high[12];
-    for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
+    UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
     for (size_t s = 0; s < steps; s++) {
         __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
         if (rows < 4) {
             _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
             _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
         }
-        for (int m = 0; m < rows; m++) {
+        UNROLL for (int m = 0; m < rows; m++) {
             int32_t four;
             memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
             __m512i a = _mm512_set1_epi32(four);
@@ -65,12 +65,12 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
             high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
         }
     }
-    block_channels channels = channels_of_block(args, block);
-    for (int m = 0; m < rows; m++) {
-        shrink_qrow_tail tail = row_tail(args->x + (first + m) * stride, args->k);
-        store_q8(args->y + (first + m) * args->y_stride + block * SHRINK_BLOCK, &channels,
-                 finish_q8((vu)low[m], tail, &channels, 0), finish_q8((vu)high[m], tail, &channels, 1));
+    vu sums[2 * 12];
+    UNROLL for (int m = 0; m < rows; m++) {
+        sums[2 * m] = (vu)low[m];
+        sums[2 * m + 1] = (vu)high[m];
     }
+    finish_q8(args, first, rows, block, sums, 0);
 }
 
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */

@@ -4,38 +4,35 @@
 
 #include "vector.h"
 
-/* What the epilogue needs of one block's 32 channels; those past n are zero. */
-typedef struct {
-    vu w_sum[2];
-    vf w_scale[2], bias[2];
-    size_t count;
-    int has_bias;
-} block_channels;
-
-INLINE block_channels channels_of_block(const shrink_linear_q8_args *args, uint32_t block) {
+/* Turns the integer sums of `rows` rows against one block, [row][32], into outputs. `offset` is what
+ * was taken from each code before the products, so that the zero point moves with it. Not inlined:
+ * it takes no vector, and a tile is smaller and keeps its registers without it. */
+static __attribute__((noinline)) void finish_q8(const shrink_linear_q8_args *args, uint32_t first, uint32_t rows,
+                                                uint32_t block, const vu *sums, uint32_t offset) {
     uint32_t o = block * SHRINK_BLOCK;
     size_t count = args->n - o < SHRINK_BLOCK ? args->n - o : SHRINK_BLOCK;
-    block_channels c = {.count = count, .has_bias = args->bias != NULL};
-    memcpy(c.w_sum, args->w_sum + o, count * 4);
-    memcpy(c.w_scale, args->w_scale + o, count * 4);
-    if (args->bias) memcpy(c.bias, args->bias + o, count * 4);
-    return c;
-}
-
-INLINE vf finish_q8(vu sum, shrink_qrow_tail row, const block_channels *c, int half) {
-    vu exact = sum - (uint32_t)row.zero * c->w_sum[half];
-    vf y = to_float((vi)exact) * (row.scale * c->w_scale[half]);
-    return c->has_bias ? y + c->bias[half] : y;
-}
-
-INLINE void store_q8(float *y, const block_channels *c, vf low, vf high) {
-    if (c->count == SHRINK_BLOCK) {
-        store(y, low);
-        store(y + LANES, high);
-    } else {
-        vf both[2] = {low, high};
-        memcpy(y, both, c->count * sizeof(float));
+    vu w_sum[2] = {0};
+    vf w_scale[2] = {0}, bias[2] = {0}, y[2];
+    memcpy(w_sum, args->w_sum + o, count * 4);
+    memcpy(w_scale, args->w_scale + o, count * 4);
+    if (args->bias) memcpy(bias, args->bias + o, count * 4);
+    for (uint32_t m = 0; m < rows; m++) {
+        shrink_qrow_tail row = row_tail(args->x + (first + m) * args->x_stride, args->k);
+        for (int half = 0; half < 2; half++) {
+            vu exact = sums[2 * m + half] - ((uint32_t)row.zero - offset) * w_sum[half];
+            y[half] = to_float((vi)exact) * (row.scale * w_scale[half]);
+            if (args->bias) y[half] = y[half] + bias[half];
+        }
+        float *out = args->y + (first + m) * args->y_stride + o;
+        if (count == SHRINK_BLOCK) {
+            store(out, y[0]);
+            store(out + LANES, y[1]);
+        } else {
+            memcpy(out, y, count * sizeof(float));
+        }
     }
 }
+
+#define UNROLL _Pragma("clang loop unroll(full)")
 
 #endif

@@ -76,10 +76,8 @@ __attribute__((target("avx2"))) static void peak_avx2(void *sink) {
     for (int j = 0; j < 10; j++) sums[j] = a;
     for (int i = 0; i < PEAK_STEPS; i++)
         for (int j = 0; j < 10; j++) {
-            __m256i pairs = _mm256_maddubs_epi16(a, b);
-            __asm__ volatile("" : "+x"(pairs));
-            sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(pairs, ones));
-            __asm__ volatile("" : "+x"(sums[j]));
+            __asm__ volatile("" : "+x"(a));
+            sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
         }
     for (int j = 1; j < 10; j++) sums[0] = _mm256_add_epi32(sums[0], sums[j]);
     _mm256_storeu_si256(sink, sums[0]);

@@ -111,7 +111,10 @@ constant("ERF_LIMIT", erf_limit, "from here on erf is +-1")
 constant("ERF_SLOPE", slope, "2 / limit^2")
 constant("TANH_LIMIT", tanh_limit, "from here on tanh is +-1")
 show("EXP_POLYNOMIAL", q, f"q of exp(r) = 1 + (r + r^2 q(r)), |r| <= ln(2)/2, relative error {exp_error:.1e}")
-show("ERF_POLYNOMIAL", p, f"P of erf(x) = x P(t), t = x^2 * slope - 1, absolute error {erf_error:.1e}")
+for part in range(4):
+    show(f"ERF_POLYNOMIAL_{part}", p[part::4],
+         f"P{part} of erf(x) = x P(t), P(t) = P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4)), t = x^2 * slope - 1, "
+         f"absolute error {erf_error:.1e}" if part == 0 else f"P{part}")
 show("TANH_NUMERATOR", n, f"N of tanh(x) = x (N(x^2) / D(x^2)), relative error {tanh_error:.1e}")
 show("TANH_DENOMINATOR", d, "D")
 print("\n#endif")

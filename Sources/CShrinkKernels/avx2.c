@@ -13,25 +13,31 @@
 #define KERNEL(name) name##_avx2
 #define LINEAR_ROWS 2
 
-INLINE int32_t sum_of_lanes(__m256i v) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
-}
-
 INLINE __m256i widen_codes(const uint8_t *codes) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)codes));
 }
 
 INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    vu dots = 0;
-    for (int j = 0; j < 16; j++) {
-        __m256i sum = _mm256_setzero_si256();
-        for (size_t i = 0; i < codes; i += 16)
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(widen_codes(q + i), widen_codes(rows[j] + i)));
-        dots[j] = (uint32_t)sum_of_lanes(sum);
+    __m128i dots[4];
+    UNROLL for (int four = 0; four < 4; four++) {
+        const uint8_t *const *r = rows + 4 * four;
+        __m256i sum[4];
+        UNROLL for (int j = 0; j < 4; j++) sum[j] = _mm256_setzero_si256();
+        for (size_t i = 0; i < codes; i += 16) {
+            __m256i a = widen_codes(q + i);
+            UNROLL for (int j = 0; j < 4; j++)
+                sum[j] = _mm256_add_epi32(sum[j], _mm256_madd_epi16(a, widen_codes(r[j] + i)));
+        }
+        __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+        dots[four] = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
     }
-    return dots;
+    vu all;
+    memcpy(&all, dots, sizeof all);
+    return all;
+}
+
+INLINE vf code_differences(const uint8_t *codes, int32_t zero) {
+    return to_float(__builtin_convertvector(load_bytes(codes), vi) - zero);
 }
 
 #include "float_kernels.inc"

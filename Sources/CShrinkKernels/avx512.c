@@ -9,15 +9,15 @@
 #include "linear_q8.h"
 
 #define KERNEL(name) name##_avx512
-#define LINEAR_ROWS 12
+#define LINEAR_ROWS 10
 
 /* Lane j of the result is the sum of the lanes of v[j]. */
 INLINE __m512i sums_of_lanes(__m512i v[16]) {
-    for (int i = 0; i < 8; i++)
+    UNROLL for (int i = 0; i < 8; i++)
         v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
-    for (int i = 0; i < 4; i++)
+    UNROLL for (int i = 0; i < 4; i++)
         v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
-    for (int i = 0; i < 2; i++)
+    UNROLL for (int i = 0; i < 2; i++)
         v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88), _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
     __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88), _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
     return sum;
@@ -27,18 +27,26 @@ INLINE __m512i sums_of_lanes(__m512i v[16]) {
 INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
     __m512i dots[16], sum = _mm512_setzero_si512();
     const __m512i flip = _mm512_set1_epi8(-128), ones = _mm512_set1_epi8(1);
-    for (int j = 0; j < 16; j++) dots[j] = _mm512_setzero_si512();
+    UNROLL for (int j = 0; j < 16; j++) dots[j] = _mm512_setzero_si512();
     for (size_t i = 0; i < codes; i += 64) {
         __mmask64 here = codes - i < 64 ? ((__mmask64)1 << (codes - i)) - 1 : ~(__mmask64)0;
         __m512i a = _mm512_maskz_loadu_epi8(here, q + i);
         sum = _mm512_dpbusd_epi32(sum, a, ones);
-        for (int j = 0; j < 16; j++) {
+        UNROLL for (int j = 0; j < 16; j++) {
             __m512i b = _mm512_xor_si512(_mm512_maskz_loadu_epi8(here, rows[j] + i), flip);
             dots[j] = _mm512_dpbusd_epi32(dots[j], a, b);
         }
     }
     uint32_t of_q = (uint32_t)_mm512_reduce_add_epi32(sum);
     return (vu)sums_of_lanes(dots) + 128u * of_q;
+}
+
+/* The codes become the low bytes of 2^23 + code; both differences are exact. */
+INLINE vf code_differences(const uint8_t *codes, int32_t zero) {
+    const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i copies = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)codes));
+    __m512i bits = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), 0x1111111111111111, copies, each);
+    return (vf)bits - (8388608.0f + (float)zero);
 }
 
 #include "float_kernels.inc"

@@ -33,6 +33,4 @@ static __attribute__((noinline)) void finish_q8(const shrink_linear_q8_args *arg
     }
 }
 
-#define UNROLL _Pragma("clang loop unroll(full)")
-
 #endif

@@ -43,12 +43,16 @@ static float exponential(float x) {
 
 static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
+static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+
 static float error_function(float x) {
     if (x >= ERF_LIMIT) return 1;
     if (x <= -ERF_LIMIT) return -1;
-    float r = (x * x) * ERF_SLOPE - 1.0f;
-    ERF_POLYNOMIAL(FIRST, NEXT)
-    return x * p;
+    float t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
+    return x * ((erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r)));
 }
 
 static float tanh_numerator(float r) {

@@ -11,6 +11,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 #define LANES 16
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((ext_vector_type(16)));
@@ -35,7 +36,6 @@ INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * si
 
 INLINE vf as_float(vi v) { return (vf)v; }
 INLINE vi as_bits(vf v) { return (vi)v; }
-INLINE vu widen(vb v) { return __builtin_convertvector(v, vu); }
 INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
 INLINE vi to_int(vf v) { return __builtin_convertvector(v, vi); }
 
@@ -43,6 +43,29 @@ INLINE vi to_int(vf v) { return __builtin_convertvector(v, vi); }
 INLINE vf keep_first(vf v, size_t count) {
     const vi index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return index < (vi)(int32_t)count ? v : (vf)0;
+}
+
+/* Lane i of sixteen records of four 32-bit fields, as four vectors of one field each. */
+INLINE void transpose_records(const uint8_t *const records[LANES], vu fields[4]) {
+    typedef uint32_t quad __attribute__((ext_vector_type(4)));
+    vu mixed[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+        quad q[4];
+        UNROLL for (int i = 0; i < 4; i++) memcpy(&q[i], records[4 * i + j], sizeof q[i]);
+        mixed[j] = __builtin_shufflevector(__builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7),
+                                           __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7),
+                                           0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+    vu p = LOW_PAIRS(mixed[0], mixed[2]), q = LOW_PAIRS(mixed[1], mixed[3]);
+    vu r = HIGH_PAIRS(mixed[0], mixed[2]), s = HIGH_PAIRS(mixed[1], mixed[3]);
+    fields[0] = LOW_PAIRS(p, q);
+    fields[1] = HIGH_PAIRS(p, q);
+    fields[2] = LOW_PAIRS(r, s);
+    fields[3] = HIGH_PAIRS(r, s);
+#undef LOW_PAIRS
+#undef HIGH_PAIRS
 }
 
 INLINE float fold(vf v) {
@@ -97,10 +120,15 @@ INLINE vf saturate(vf y, vf x, float limit) {
     return x <= -limit ? (vf)-1.0f : y;
 }
 
+INLINE vf erf_part_0(vf r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+INLINE vf erf_part_1(vf r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+INLINE vf erf_part_2(vf r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+INLINE vf erf_part_3(vf r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+
 INLINE vf error_function(vf x) {
-    vf r = (x * x) * ERF_SLOPE - 1.0f;
-    ERF_POLYNOMIAL(FIRST, NEXT)
-    return saturate(x * p, x, ERF_LIMIT);
+    vf t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
+    vf y = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
+    return saturate(x * y, x, ERF_LIMIT);
 }
 
 INLINE vf tanh_numerator(vf r) {

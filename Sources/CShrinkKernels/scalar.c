@@ -1,1 +1,272 @@
-// X
+/* The reference table: the contract of shrink_kernels.h read element by element. It runs on every
+ * CPU and every other table must give the same bits. */
+#include "polynomials.h"
+#include "tables.h"
+
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/* -- The striped sum -- */
+
+typedef struct { float lane[16]; } lanes;
+
+static float fold(const lanes *sum) {
+    lanes l = *sum;
+    for (int width = 8; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) l.lane[i] = l.lane[i] + l.lane[i + width];
+    return l.lane[0];
+}
+
+/* -- Elementary functions -- */
+
+#define FIRST(c) float p = c;
+#define NEXT(c) p = p * r + c;
+
+static float horner_exp(float r) {
+    EXP_POLYNOMIAL(FIRST, NEXT)
+    return p;
+}
+
+static float exponential(float x) {
+    if (x < EXP_LOWEST) return 0;
+    if (x > EXP_HIGHEST) return __builtin_inff();
+    if (x != x) return x;
+    float n = (x * EXP_LOG2E + ROUND_MAGIC) - ROUND_MAGIC;
+    float r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
+    float p = ((horner_exp(r) * (r * r)) + r) + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}
+
+static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+
+static float error_function(float x) {
+    if (x >= ERF_LIMIT) return 1;
+    if (x <= -ERF_LIMIT) return -1;
+    float t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
+    return x * ((erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r)));
+}
+
+static float tanh_numerator(float r) {
+    TANH_NUMERATOR(FIRST, NEXT)
+    return p;
+}
+
+static float tanh_denominator(float r) {
+    TANH_DENOMINATOR(FIRST, NEXT)
+    return p;
+}
+
+static float hyperbolic_tangent(float x) {
+    if (x >= TANH_LIMIT) return 1;
+    if (x <= -TANH_LIMIT) return -1;
+    return x * (tanh_numerator(x * x) / tanh_denominator(x * x));
+}
+
+/* A NaN gives `low`. */
+static float clamp(float x, float low, float high) {
+    float y = x > low ? x : low;
+    return y < high ? y : high;
+}
+
+/* |x| < 2^22. */
+static float round_to_even(float x) { return (x + ROUND_MAGIC) - ROUND_MAGIC; }
+
+/* -- Linear layers -- */
+
+static void linear_q8_scalar(const shrink_linear_q8_args *args) {
+    for (uint32_t m = 0; m < args->rows; m++) {
+        const uint8_t *codes = args->x + m * args->x_stride;
+        shrink_qrow_tail tail = row_tail(codes, args->k);
+        for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+            const int8_t *w = args->w + block * q8_block_bytes(args->k);
+            for (uint32_t c = 0; c < SHRINK_BLOCK && block * SHRINK_BLOCK + c < args->n; c++) {
+                uint32_t o = block * SHRINK_BLOCK + c;
+                int32_t sum = 0;
+                for (uint32_t k = 0; k < args->k; k++)
+                    sum += (int32_t)codes[k] * w[(k / 4 * SHRINK_BLOCK + c) * 4 + k % 4];
+                int32_t exact = wrap_sub(sum, wrap_mul(tail.zero, args->w_sum[o]));
+                float y = (float)exact * (tail.scale * args->w_scale[o]);
+                args->y[m * args->y_stride + o] = args->bias ? y + args->bias[o] : y;
+            }
+        }
+    }
+}
+
+static void linear_f32_scalar(const shrink_linear_f32_args *args) {
+    for (uint32_t m = 0; m < args->rows; m++) {
+        const float *x = args->x + m * args->x_stride;
+        for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+            const float *w = args->w + (size_t)block * args->k * SHRINK_BLOCK;
+            for (uint32_t c = 0; c < SHRINK_BLOCK && block * SHRINK_BLOCK + c < args->n; c++) {
+                uint32_t o = block * SHRINK_BLOCK + c;
+                float sum = 0;
+                for (uint32_t k = 0; k < args->k; k++) sum = sum + x[k] * w[k * SHRINK_BLOCK + c];
+                args->y[m * args->y_stride + o] = args->bias ? sum + args->bias[o] : sum;
+            }
+        }
+    }
+}
+
+/* -- Softmax and attention -- */
+
+/* x becomes exp(x - max); the striped sum is returned. */
+static float exponentials(float *x, size_t count) {
+    float max = -__builtin_inff();
+    for (size_t i = 0; i < count; i++) max = x[i] > max ? x[i] : max;
+    lanes sum = {{0}};
+    for (size_t i = 0; i < count; i++) {
+        x[i] = exponential(x[i] - max);
+        sum.lane[i % 16] = sum.lane[i % 16] + x[i];
+    }
+    return fold(&sum);
+}
+
+static void softmax_scalar(float *x, size_t count) {
+    float sum = exponentials(x, count);
+    for (size_t i = 0; i < count; i++) x[i] = x[i] / sum;
+}
+
+static void attention_q8_scalar(const shrink_attention_q8_args *args) {
+    shrink_qrow_tail q = row_tail(args->q, args->head_dim);
+    for (uint32_t t = 0; t < args->length; t++) {
+        const uint8_t *codes = args->k + t * args->k_stride;
+        shrink_qrow_tail k = row_tail(codes, args->head_dim);
+        int32_t dot = 0;
+        for (uint32_t d = 0; d < args->head_dim; d++)
+            dot = wrap_add(dot, wrap_mul(wrap_sub(args->q[d], q.zero), wrap_sub(codes[d], k.zero)));
+        args->scores[t] = ((float)dot * (q.scale * k.scale)) * args->scale;
+    }
+    float sum = exponentials(args->scores, args->length);
+    for (uint32_t d = 0; d < args->head_dim; d++) args->y[d] = 0;
+    for (uint32_t t = 0; t < args->length; t++) {
+        const uint8_t *codes = args->v + t * args->v_stride;
+        shrink_qrow_tail v = row_tail(codes, args->head_dim);
+        float p = (args->scores[t] / sum) * v.scale;
+        for (uint32_t d = 0; d < args->head_dim; d++)
+            args->y[d] = args->y[d] + p * (float)wrap_sub(codes[d], v.zero);
+    }
+}
+
+static void attention_f32_scalar(const shrink_attention_f32_args *args) {
+    for (uint32_t t = 0; t < args->length; t++) {
+        const float *k = args->k + t * args->k_stride;
+        lanes sum = {{0}};
+        for (uint32_t d = 0; d < args->head_dim; d++)
+            sum.lane[d % 16] = sum.lane[d % 16] + args->q[d] * k[d];
+        args->scores[t] = fold(&sum) * args->scale;
+    }
+    softmax_scalar(args->scores, args->length);
+    for (uint32_t d = 0; d < args->head_dim; d++) args->y[d] = 0;
+    for (uint32_t t = 0; t < args->length; t++)
+        for (uint32_t d = 0; d < args->head_dim; d++)
+            args->y[d] = args->y[d] + args->scores[t] * args->v[t * args->v_stride + d];
+}
+
+/* -- Rows -- */
+
+static void quantize_row_scalar(const float *x, size_t count, uint8_t *row) {
+    float min = 0, max = 0;
+    for (size_t i = 0; i < count; i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    quantizer by = quantizer_of_range(min, max);
+    shrink_qrow_tail tail = {by.scale, (int32_t)by.zero, 0, 0};
+    for (size_t i = 0; i < shrink_qrow_codes(count); i++) {
+        row[i] = i < count ? (uint8_t)clamp(round_to_even(clamp(x[i] * by.inverse, -512, 512)) + by.zero, 0, 255) : 0;
+        tail.sum += row[i];
+    }
+    memcpy(row + shrink_qrow_codes(count), &tail, sizeof tail);
+}
+
+static float sum_of_squares(const float *x, float less, size_t count) {
+    lanes sum = {{0}};
+    for (size_t i = 0; i < count; i++) {
+        float d = x[i] - less;
+        sum.lane[i % 16] = sum.lane[i % 16] + d * d;
+    }
+    return fold(&sum);
+}
+
+static void rms_norm_scalar(const float *x, const float *gamma, float eps, size_t count, float *y) {
+    float factor = 1.0f / square_root(sum_of_squares(x, 0, count) / (float)count + eps);
+    for (size_t i = 0; i < count; i++) y[i] = (x[i] * factor) * gamma[i];
+}
+
+static void layer_norm_scalar(const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y) {
+    lanes sum = {{0}};
+    for (size_t i = 0; i < count; i++) sum.lane[i % 16] = sum.lane[i % 16] + x[i];
+    float mean = fold(&sum) / (float)count;
+    float factor = 1.0f / square_root(sum_of_squares(x, mean, count) / (float)count + eps);
+    for (size_t i = 0; i < count; i++) y[i] = (((x[i] - mean) * factor) * gamma[i]) + beta[i];
+}
+
+static void l2_normalize_scalar(const float *x, float eps, size_t count, float *y) {
+    float norm = square_root(sum_of_squares(x, 0, count));
+    float factor = 1.0f / (norm < eps ? eps : norm);
+    for (size_t i = 0; i < count; i++) y[i] = x[i] * factor;
+}
+
+static void rotate(float *a, float *b, float cosine, float sine) {
+    float first = *a * cosine - *b * sine;
+    *b = *b * cosine + *a * sine;
+    *a = first;
+}
+
+static void rotary_half_scalar(float *x, const float *cosine, const float *sine, size_t half) {
+    for (size_t i = 0; i < half; i++) rotate(x + i, x + half + i, cosine[i], sine[i]);
+}
+
+static void rotary_pairs_scalar(float *x, const float *cosine, const float *sine, size_t half) {
+    for (size_t i = 0; i < half; i++) rotate(x + 2 * i, x + 2 * i + 1, cosine[i], sine[i]);
+}
+
+static void embed_q8_scalar(const int8_t *w, const float *w_scale, uint32_t index, uint32_t k, int accumulate, float *y) {
+    const int8_t *block = w + index / SHRINK_BLOCK * q8_block_bytes(k);
+    for (uint32_t i = 0; i < k; i++) {
+        float value = (float)block[(i / 4 * SHRINK_BLOCK + index % SHRINK_BLOCK) * 4 + i % 4] * w_scale[index];
+        y[i] = accumulate ? y[i] + value : value;
+    }
+}
+
+static void embed_f32_scalar(const float *w, uint32_t index, uint32_t k, int accumulate, float *y) {
+    const float *block = w + (size_t)(index / SHRINK_BLOCK) * k * SHRINK_BLOCK;
+    for (uint32_t i = 0; i < k; i++) {
+        float value = block[i * SHRINK_BLOCK + index % SHRINK_BLOCK];
+        y[i] = accumulate ? y[i] + value : value;
+    }
+}
+
+/* -- Elementwise -- */
+
+#define ELEMENTWISE(name, inputs, value) \
+    static void name##_scalar(inputs, size_t count, float *y) { \
+        for (size_t i = 0; i < count; i++) y[i] = value; \
+    }
+#define ONE const float *x
+#define TWO const float *a, const float *b
+#define FACTOR const float *x, float factor
+
+ELEMENTWISE(add, TWO, a[i] + b[i])
+ELEMENTWISE(mul, TWO, a[i] * b[i])
+ELEMENTWISE(scale, FACTOR, x[i] * factor)
+ELEMENTWISE(relu, ONE, x[i] < 0 ? 0 : x[i])
+ELEMENTWISE(sigmoid, ONE, sigmoid(x[i]))
+ELEMENTWISE(tanh, ONE, hyperbolic_tangent(x[i]))
+ELEMENTWISE(silu, ONE, x[i] * sigmoid(x[i]))
+ELEMENTWISE(silu_mul, TWO, (a[i] * sigmoid(a[i])) * b[i])
+ELEMENTWISE(gelu_erf, ONE, (0.5f * x[i]) * (1.0f + error_function(x[i] * 0.70710678f)))
+ELEMENTWISE(gelu_tanh, ONE, (0.5f * x[i]) * (1.0f + hyperbolic_tangent(
+    0.79788456f * (x[i] + 0.044715f * ((x[i] * x[i]) * x[i])))))
+
+#define ENTRY(name, result, parameters) name##_scalar,
+const shrink_kernels shrink_kernels_scalar = {SHRINK_KERNEL_LIST(ENTRY)};

@@ -1,3 +1,5 @@
+import ShrinkFormat
+
 /// Where a model and its sessions get their memory. The functions are the caller's; they may be
 /// called from any thread that calls into this library, never from its workers.
 public struct Allocator: @unchecked Sendable {

@@ -1,0 +1,106 @@
+/* AVX-512 with VNNI (Ice Lake, Zen 4 and later). */
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <string.h>
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
+
+#include "linear_q8.h"
+
+#define KERNEL(name) name##_avx512
+#define LINEAR_ROWS 10
+
+/* Lane j of the result is the sum of the lanes of v[j]. */
+INLINE __m512i sums_of_lanes(__m512i v[16]) {
+    UNROLL for (int i = 0; i < 8; i++)
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    UNROLL for (int i = 0; i < 4; i++)
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
+    UNROLL for (int i = 0; i < 2; i++)
+        v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88), _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
+    __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88), _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
+    return sum;
+}
+
+/* With k' = k - 128 as the signed operand: sum q k = sum q k' + 128 sum q. */
+INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
+    __m512i dots[16], sum = _mm512_setzero_si512();
+    const __m512i flip = _mm512_set1_epi8(-128), ones = _mm512_set1_epi8(1);
+    UNROLL for (int j = 0; j < 16; j++) dots[j] = _mm512_setzero_si512();
+    for (size_t i = 0; i < codes; i += 64) {
+        __mmask64 here = codes - i < 64 ? ((__mmask64)1 << (codes - i)) - 1 : ~(__mmask64)0;
+        __m512i a = _mm512_maskz_loadu_epi8(here, q + i);
+        sum = _mm512_dpbusd_epi32(sum, a, ones);
+        UNROLL for (int j = 0; j < 16; j++) {
+            __m512i b = _mm512_xor_si512(_mm512_maskz_loadu_epi8(here, rows[j] + i), flip);
+            dots[j] = _mm512_dpbusd_epi32(dots[j], a, b);
+        }
+    }
+    uint32_t of_q = (uint32_t)_mm512_reduce_add_epi32(sum);
+    return (vu)sums_of_lanes(dots) + 128u * of_q;
+}
+
+/* The codes become the low bytes of 2^23 + code; both differences are exact. */
+INLINE vf code_differences(const uint8_t *codes, int32_t zero) {
+    const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i copies = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)codes));
+    __m512i bits = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), 0x1111111111111111, copies, each);
+    return (vf)bits - (8388608.0f + (float)zero);
+}
+
+#include "float_kernels.inc"
+
+/* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. */
+INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
+    const int8_t *w = args->w + block * q8_block_bytes(args->k);
+    const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
+    const uint8_t *x[4];
+    for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
+    __m512i low[12], high[12];
+    UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
+    for (size_t s = 0; s < steps; s++) {
+        __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
+        if (rows < 4) {
+            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        }
+        UNROLL for (int m = 0; m < rows; m++) {
+            int32_t four;
+            memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
+            __m512i a = _mm512_set1_epi32(four);
+            low[m] = _mm512_dpbusd_epi32(low[m], a, w_low);
+            high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
+        }
+    }
+    vu sums[2 * 12];
+    UNROLL for (int m = 0; m < rows; m++) {
+        sums[2 * m] = (vu)low[m];
+        sums[2 * m + 1] = (vu)high[m];
+    }
+    finish_q8(args, first, rows, block, sums, 0);
+}
+
+/* Block by block, so that a block of weights stays in the cache while all rows pass. */
+static void linear_q8_avx512(const shrink_linear_q8_args *args) {
+    uint32_t tiles = (args->rows + 11) / 12;
+    for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        uint32_t first = 0;
+        for (uint32_t left = tiles; left > 0; left--) {
+            uint32_t rows = (args->rows - first + left - 1) / left;
+            switch (rows) {
+#define CASE(r) case r: linear_q8_tile(r, args, first, block); break;
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+                CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#undef CASE
+            }
+            first += rows;
+        }
+    }
+}
+
+#define ENTRY(name, result, parameters) KERNEL(name),
+const shrink_kernels shrink_kernels_avx512 = {SHRINK_KERNEL_LIST(ENTRY)};
+
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,63 @@
+/* What the runtime needs from the operating system: memory, files, threads, atomics. libc and
+ * pthreads only. Functions that can fail return 0 or an errno value. */
+#ifndef SHRINK_PLATFORM_H
+#define SHRINK_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* posix_memalign and free behind the signatures of `Allocator`; the context is not used. */
+void *shrink_system_allocate(void *context, ptrdiff_t byte_count, ptrdiff_t alignment);
+void shrink_system_deallocate(void *context, void *pointer);
+
+/* Opens a regular file for reading (EISDIR or ENODEV for anything else) and tells its size. */
+int shrink_file_open(const char *path, int *descriptor, uint64_t *byte_count);
+/* Reads the first `byte_count` bytes; ENODATA when the file is shorter. */
+int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count);
+/* A private read-only mapping of the first `byte_count` (> 0) bytes. */
+int shrink_file_map(int descriptor, uint64_t byte_count, const void **base);
+void shrink_file_unmap(const void *base, uint64_t byte_count);
+void shrink_file_close(int descriptor);
+
+/* Counters on plain words, so that Swift memory of any owner can hold them. */
+static inline int64_t shrink_atomic_add(int64_t *word, int64_t value) {
+    return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
+static inline int32_t shrink_atomic_load(const int32_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+static inline void shrink_atomic_store(int32_t *word, int32_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+/* One share of a parallel piece of work; `worker` is in 0 ..< count. */
+typedef void (*shrink_work)(void *context, size_t worker);
+/* Calls work(work_context, i) once for every i in 0 ..< count, on any threads, and returns when all
+ * calls have returned. */
+typedef void (*shrink_parallel_for)(void *context, size_t count, shrink_work work, void *work_context);
+
+/* A fixed set of threads. Waiting workers spin for some tens of microseconds, then park: an idle
+ * pool uses no CPU. One caller at a time. */
+typedef struct shrink_pool shrink_pool;
+#define SHRINK_POOL_MAXIMUM_THREADS 256u
+
+/* Bytes of a pool of `threads` (the caller's own thread included), without the threads' stacks. */
+size_t shrink_pool_byte_count(size_t threads);
+/* Stack of each of the threads - 1 workers. */
+#define SHRINK_POOL_STACK_BYTES (256u * 1024u)
+/* Makes a pool in `memory` (aligned to 64) and starts threads - 1 workers. EAGAIN when the system
+ * has no more threads; then nothing is left running. */
+int shrink_pool_create(void *memory, size_t threads, shrink_pool **pool);
+/* Joins the workers. The memory stays the caller's. */
+void shrink_pool_destroy(shrink_pool *pool);
+/* A `shrink_parallel_for`; `context` is the pool, `count` at most its threads. Worker 0 is the caller. */
+void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+#define _GNU_SOURCE
+#include "shrink_platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void *shrink_system_allocate(void *context, ptrdiff_t byte_count, ptrdiff_t alignment) {
+    (void)context;
+    void *pointer = NULL;
+    if (byte_count < 0) return NULL;
+    if ((size_t)alignment < sizeof(void *)) alignment = sizeof(void *);
+    return posix_memalign(&pointer, (size_t)alignment, (size_t)byte_count) == 0 ? pointer : NULL;
+}
+
+void shrink_system_deallocate(void *context, void *pointer) {
+    (void)context;
+    free(pointer);
+}
+
+int shrink_file_open(const char *path, int *descriptor, uint64_t *byte_count) {
+    int file;
+    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
+    do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (file < 0 && errno == EINTR);
+    if (file < 0) return errno;
+    struct stat status;
+    int error = 0;
+    if (fstat(file, &status) != 0) error = errno;
+    else if (S_ISDIR(status.st_mode)) error = EISDIR;
+    else if (!S_ISREG(status.st_mode)) error = ENODEV;
+    if (error != 0) {
+        close(file);
+        return error;
+    }
+    *descriptor = file;
+    *byte_count = (uint64_t)status.st_size;
+    return 0;
+}
+
+int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count) {
+    const uint64_t piece = (uint64_t)1 << 30;
+    uint64_t done = 0;
+    while (done < byte_count) {
+        uint64_t rest = byte_count - done;
+        ssize_t got = pread(descriptor, (char *)buffer + done, (size_t)(rest < piece ? rest : piece), (off_t)done);
+        if (got < 0) {
+            if (errno == EINTR) continue;
+            return errno;
+        }
+        if (got == 0) return ENODATA;
+        done += (uint64_t)got;
+    }
+    return 0;
+}
+
+int shrink_file_map(int descriptor, uint64_t byte_count, const void **base) {
+    if (byte_count > SIZE_MAX) return EOVERFLOW;
+    void *mapping = mmap(NULL, (size_t)byte_count, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (mapping == MAP_FAILED) return errno;
+    *base = mapping;
+    return 0;
+}
+
+void shrink_file_unmap(const void *base, uint64_t byte_count) {
+    munmap((void *)base, (size_t)byte_count);
+}
+
+void shrink_file_close(int descriptor) {
+    close(descriptor);
+}

@@ -1,0 +1,159 @@
+#define _GNU_SOURCE
+#include "shrink_platform.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a waiting thread keeps its core before it parks. */
+#define SPIN_NANOSECONDS 40000
+
+typedef struct {
+    shrink_pool *pool;
+    size_t index;
+    pthread_t thread;
+} worker;
+
+struct shrink_pool {
+    size_t threads;
+    shrink_work work;
+    void *work_context;
+    size_t count;
+    uint32_t stopping;
+    /* Each on its own cache line: `generation` is read by all while spinning, `pending` written by all. */
+    _Alignas(64) uint32_t generation;   /* one more for every run and for the end */
+    uint32_t parked_workers;
+    _Alignas(64) uint32_t pending;      /* workers that have not finished this run */
+    uint32_t parked_caller;
+    _Alignas(64) worker workers[];
+};
+
+static void pause_core(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_nanoseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void futex_wait(uint32_t *word, uint32_t value) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake_all(uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Returns once *word differs from `value`: spins first, then parks, counted in *parked. The count
+ * and the word are changed and read in one total order, so that whoever changes the word either
+ * sees the count and wakes, or is seen before the thread sleeps. */
+static uint32_t wait_while(uint32_t *word, uint32_t value, uint32_t *parked) {
+    int64_t end = 0;
+    for (unsigned turn = 0;; turn++) {
+        uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        if (seen != value) return seen;
+        pause_core();
+        if (turn % 64 == 63) {
+            int64_t now = now_nanoseconds();
+            if (end == 0) end = now + SPIN_NANOSECONDS;
+            else if (now >= end) break;
+        }
+    }
+    __atomic_add_fetch(parked, 1, __ATOMIC_SEQ_CST);
+    uint32_t seen;
+    while ((seen = __atomic_load_n(word, __ATOMIC_SEQ_CST)) == value) futex_wait(word, value);
+    __atomic_sub_fetch(parked, 1, __ATOMIC_SEQ_CST);
+    return seen;
+}
+
+static void wake_parked(uint32_t *word, uint32_t *parked) {
+    if (__atomic_load_n(parked, __ATOMIC_SEQ_CST) != 0) futex_wake_all(word);
+}
+
+static void *run_worker(void *argument) {
+    worker *self = argument;
+    shrink_pool *pool = self->pool;
+    uint32_t generation = 0;
+    for (;;) {
+        generation = wait_while(&pool->generation, generation, &pool->parked_workers);
+        if (pool->stopping) return NULL;
+        if (self->index < pool->count) pool->work(pool->work_context, self->index);
+        if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
+    }
+}
+
+size_t shrink_pool_byte_count(size_t threads) {
+    return sizeof(shrink_pool) + threads * sizeof(worker);
+}
+
+static void start_generation(shrink_pool *pool) {
+    __atomic_add_fetch(&pool->generation, 1, __ATOMIC_SEQ_CST);
+    wake_parked(&pool->generation, &pool->parked_workers);
+}
+
+static void stop_workers(shrink_pool *pool, size_t end) {
+    pool->stopping = 1;
+    start_generation(pool);
+    for (size_t i = 1; i < end; i++) pthread_join(pool->workers[i].thread, NULL);
+}
+
+int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
+    shrink_pool *pool = memory;
+    pool->threads = threads;
+    pool->generation = 0;
+    pool->stopping = 0;
+    pool->parked_workers = 0;
+    pool->pending = 0;
+    pool->parked_caller = 0;
+
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0) return error;
+    /* The program's signals are not for these threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_attr_setstacksize(&attributes, SHRINK_POOL_STACK_BYTES);
+    for (size_t i = 1; i < threads && error == 0; i++) {
+        pool->workers[i].pool = pool;
+        pool->workers[i].index = i;
+        error = pthread_create(&pool->workers[i].thread, &attributes, run_worker, &pool->workers[i]);
+        if (error != 0) stop_workers(pool, i);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (error != 0) return error;
+    *result = pool;
+    return 0;
+}
+
+void shrink_pool_destroy(shrink_pool *pool) {
+    stop_workers(pool, pool->threads);
+}
+
+void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_context) {
+    shrink_pool *pool = context;
+    if (pool->threads <= 1 || count <= 1) {
+        for (size_t i = 0; i < count; i++) work(work_context, i);
+        return;
+    }
+    pool->work = work;
+    pool->work_context = work_context;
+    pool->count = count;
+    __atomic_store_n(&pool->pending, (uint32_t)(pool->threads - 1), __ATOMIC_RELEASE);
+    start_generation(pool);
+    work(work_context, 0);
+    for (uint32_t left = __atomic_load_n(&pool->pending, __ATOMIC_ACQUIRE); left != 0;)
+        left = wait_while(&pool->pending, left, &pool->parked_caller);
+}

@@ -1,0 +1,152 @@
+/* Sixteen float lanes in clang's vector extension: the compiler makes one zmm, two ymm or four
+ * narrower registers of them, and the values of a lane are the same on all. A file includes this
+ * after its `#pragma clang attribute push`, for the functions take vectors in registers and must be
+ * inlined under one set of target features. */
+#ifndef SHRINK_VECTOR_H
+#define SHRINK_VECTOR_H
+
+#include "polynomials.h"
+#include "tables.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+#define LANES 16
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((ext_vector_type(16)));
+typedef int32_t vi __attribute__((ext_vector_type(16)));
+typedef uint32_t vu __attribute__((ext_vector_type(16)));
+typedef uint8_t vb __attribute__((ext_vector_type(16)));
+typedef float vf_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+typedef uint8_t vb_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+
+INLINE vf load(const float *p) { return *(const vf_unaligned *)p; }
+INLINE void store(float *p, vf v) { *(vf_unaligned *)p = v; }
+INLINE vb load_bytes(const uint8_t *p) { return *(const vb_unaligned *)p; }
+INLINE void store_bytes(uint8_t *p, vb v) { *(vb_unaligned *)p = v; }
+
+/* The first `count` (< 16) lanes; the others read as +0 and are not written. */
+INLINE vf load_first(const float *p, size_t count) {
+    vf v = 0;
+    memcpy(&v, p, count * sizeof(float));
+    return v;
+}
+INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * sizeof(float)); }
+
+INLINE vf as_float(vi v) { return (vf)v; }
+INLINE vi as_bits(vf v) { return (vi)v; }
+INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
+INLINE vi to_int(vf v) { return __builtin_convertvector(v, vi); }
+
+/* Lanes from `count` on become +0. */
+INLINE vf keep_first(vf v, size_t count) {
+    const vi index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return index < (vi)(int32_t)count ? v : (vf)0;
+}
+
+/* Lane i of sixteen records of four 32-bit fields, as four vectors of one field each. */
+INLINE void transpose_records(const uint8_t *const records[LANES], vu fields[4]) {
+    typedef uint32_t quad __attribute__((ext_vector_type(4)));
+    vu mixed[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+        quad q[4];
+        UNROLL for (int i = 0; i < 4; i++) memcpy(&q[i], records[4 * i + j], sizeof q[i]);
+        mixed[j] = __builtin_shufflevector(__builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7),
+                                           __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7),
+                                           0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+    vu p = LOW_PAIRS(mixed[0], mixed[2]), q = LOW_PAIRS(mixed[1], mixed[3]);
+    vu r = HIGH_PAIRS(mixed[0], mixed[2]), s = HIGH_PAIRS(mixed[1], mixed[3]);
+    fields[0] = LOW_PAIRS(p, q);
+    fields[1] = HIGH_PAIRS(p, q);
+    fields[2] = LOW_PAIRS(r, s);
+    fields[3] = HIGH_PAIRS(r, s);
+#undef LOW_PAIRS
+#undef HIGH_PAIRS
+}
+
+INLINE float fold(vf v) {
+    __typeof__(v.lo) eight = v.lo + v.hi;
+    __typeof__(eight.lo) four = eight.lo + eight.hi;
+    __typeof__(four.lo) two = four.lo + four.hi;
+    return two.x + two.y;
+}
+
+/* `v` where it compares, else the bound: a NaN in `v` gives the bound. */
+INLINE vf at_least(vf v, vf low) { return v > low ? v : low; }
+INLINE vf at_most(vf v, vf high) { return v < high ? v : high; }
+
+INLINE float lowest(vf v) {
+    float low = v[0];
+    for (int i = 1; i < LANES; i++) low = v[i] < low ? v[i] : low;
+    return low;
+}
+INLINE float highest(vf v) {
+    float high = v[0];
+    for (int i = 1; i < LANES; i++) high = v[i] > high ? v[i] : high;
+    return high;
+}
+
+/* |v| < 2^22. */
+INLINE vf round_to_even(vf v) { return (v + ROUND_MAGIC) - ROUND_MAGIC; }
+
+#define FIRST(c) vf p = c;
+#define NEXT(c) p = p * r + c;
+
+INLINE vf exp_polynomial(vf r) {
+    EXP_POLYNOMIAL(FIRST, NEXT)
+    return p;
+}
+
+/* Outside the limits the lanes hold garbage until the last two lines; a NaN stays one through `r`. */
+INLINE vf exponential(vf x) {
+    vf shifted = x * EXP_LOG2E + ROUND_MAGIC;
+    vf n = shifted - ROUND_MAGIC;
+    vf r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
+    vf p = ((exp_polynomial(r) * (r * r)) + r) + 1.0f;
+    vf y = p * as_float((as_bits(shifted) << 23) + 0x3f800000);
+    y = x < EXP_LOWEST ? (vf)0 : y;
+    return x > EXP_HIGHEST ? (vf)__builtin_inff() : y;
+}
+
+INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/* +-1 where |x| >= limit. */
+INLINE vf saturate(vf y, vf x, float limit) {
+    y = x >= limit ? (vf)1.0f : y;
+    return x <= -limit ? (vf)-1.0f : y;
+}
+
+INLINE vf erf_part_0(vf r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+INLINE vf erf_part_1(vf r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+INLINE vf erf_part_2(vf r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+INLINE vf erf_part_3(vf r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+
+INLINE vf error_function(vf x) {
+    vf t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
+    vf y = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
+    return saturate(x * y, x, ERF_LIMIT);
+}
+
+INLINE vf tanh_numerator(vf r) {
+    TANH_NUMERATOR(FIRST, NEXT)
+    return p;
+}
+
+INLINE vf tanh_denominator(vf r) {
+    TANH_DENOMINATOR(FIRST, NEXT)
+    return p;
+}
+
+INLINE vf hyperbolic_tangent(vf x) {
+    vf square = x * x;
+    return saturate(x * (tanh_numerator(square) / tanh_denominator(square)), x, TANH_LIMIT);
+}
+
+#undef FIRST
+#undef NEXT
+
+#endif

@@ -1,0 +1,98 @@
+import ShrinkFormat
+
+/// An operand with its address in this session.
+struct Operand {
+    var base: UnsafeMutableRawPointer?
+    /// Bytes from one row to the next; for packed weights without meaning.
+    var rowByteCount = 0
+    /// Fixed number of rows; 0: as many as the step has tokens.
+    var rows: UInt32 = 0
+    var groups: UInt32 = 0
+    var columns: UInt32 = 0
+    var isQuantized = false
+    var isState = false
+
+    var isPresent: Bool { base != nil }
+    var width: Int { Int(groups) &* Int(columns) }
+
+    /// The address of a present operand; the verifier has seen that it is there.
+    var address: UnsafeMutableRawPointer { base.unsafelyUnwrapped }
+
+    func row(_ index: Int) -> UnsafeMutableRawPointer { address + index &* rowByteCount }
+    func floats(_ row: Int) -> UnsafeMutablePointer<Float> { self.row(row).assumingMemoryBound(to: Float.self) }
+
+    /// Bytes from one group (head) to the next within a row.
+    var groupByteCount: Int { isQuantized ? ((Int(columns) &+ 15) & ~15) &+ 16 : Int(columns) &* 4 }
+}
+
+/// An instruction as the executor wants it: verified, with addresses.
+struct DecodedInstruction {
+    var opcode: Opcode
+    var operands: InlineArray<7, Operand>
+    var integers: InlineArray<3, Int32>
+    var float: Float
+
+    subscript(_ position: Int) -> Operand { operands[position] }
+}
+
+/// Turns records into decoded instructions for one session's memory.
+struct InstructionDecoder {
+    let program: ProgramView
+    let weights: UnsafeRawBufferPointer
+    let memory: UnsafeMutableRawPointer
+    let plan: SessionPlan
+
+    /// Reads the entry point's instructions into memory for as many. Throws only when the program
+    /// changed after it was verified.
+    func decode(into instructions: UnsafeMutablePointer<DecodedInstruction>) throws(RuntimeError) {
+        for i in 0..<Int(plan.entry.instructionCount) {
+            let index = Int(plan.entry.firstInstruction) + i
+            guard let record = program.instruction(index) else {
+                throw RuntimeError(.invalidArtifact, "instruction: malformed record", index)
+            }
+            var decoded = DecodedInstruction(
+                opcode: record.opcode, operands: InlineArray(repeating: Operand()), integers: InlineArray(repeating: 0),
+                float: record.floats[0])
+            for p in decoded.operands.indices where record.operands[p] != InstructionRecord.absent {
+                decoded.operands[p] = try operand(Int(record.operands[p]))
+            }
+            for p in decoded.integers.indices { decoded.integers[p] = record.integers[p] }
+            (instructions + i).initialize(to: decoded)
+        }
+    }
+
+    func operand(_ index: Int) throws(RuntimeError) -> Operand {
+        guard let tensor = program.tensor(index) else {
+            throw RuntimeError(.invalidArtifact, "tensor: malformed record", index)
+        }
+        var operand = Operand()
+        operand.rows = tensor.rows
+        operand.groups = tensor.groups
+        operand.columns = tensor.columns
+        operand.isQuantized = tensor.type == .quantizedRow
+        operand.isState = tensor.storage == .state
+        operand.rowByteCount = Int(tensor.rowByteCount)
+        let offset = Int(tensor.offset)
+        switch tensor.storage {
+        case .weights:
+            operand.base = UnsafeMutableRawPointer(mutating: weights.baseAddress).map { $0 + offset }
+            operand.rowByteCount = Int(tensor.columns) * 4
+        case .tokens: operand.base = memory + plan.tokenOffset + offset * plan.chunkCapacity
+        case .fixed: operand.base = memory + plan.fixedOffset + offset
+        case .state: operand.base = memory + plan.stateOffset + offset * plan.contextCapacity
+        }
+        return operand
+    }
+
+    /// How many ids of segments all of the entry point's tables have rows for; nil when it uses none.
+    func segmentCount() -> Int? {
+        var smallest: Int?
+        for i in 0..<Int(plan.entry.instructionCount) {
+            guard let record = program.instruction(Int(plan.entry.firstInstruction) + i), record.opcode == .embed,
+                record.integers[0] == EmbedIndex.segments.rawValue, let table = program.tensor(Int(record.operands[1]))
+            else { continue }
+            smallest = min(smallest ?? .max, Int(table.rows) - Int(record.integers[2]))
+        }
+        return smallest
+    }
+}

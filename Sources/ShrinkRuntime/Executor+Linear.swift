@@ -1,0 +1,62 @@
+import CShrinkKernels
+import ShrinkFormat
+
+extension Executor {
+    /// Rows that go through all blocks of channels together, so that they stay in the second-level cache.
+    private static let rowTile = 128
+
+    private static func blockCount(_ weight: Operand) -> Int {
+        (Int(weight.rows) &+ Program.channelBlock &- 1) / Program.channelBlock
+    }
+
+    func runLinear(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let rows = rowCount(of: instruction.pointee[0])
+        let weight = instruction.pointee[1]
+        let tiles = (rows &+ Self.rowTile &- 1) / Self.rowTile
+        let task = Task(executor, instruction, .channels, itemCount: tiles &* Self.blockCount(weight))
+        workers.perform(task, isSmall: rows &* weight.width &* Int(weight.rows) < Self.smallProducts)
+    }
+
+    /// Items are (tile of rows, block of channels); a run of blocks of one tile is one kernel call.
+    func multiplyBlocks(_ items: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>) {
+        let blocks = Self.blockCount(instruction.pointee[1])
+        let rows = rowCount(of: instruction.pointee[0])
+        var item = items.lowerBound
+        while item < items.upperBound {
+            let tile = item / blocks
+            let begin = item % blocks
+            let count = min(blocks &- begin, items.upperBound &- item)
+            let firstRow = tile &* Self.rowTile
+            multiply(
+                instruction, rows: firstRow..<min(firstRow &+ Self.rowTile, rows), blocks: begin..<(begin &+ count))
+            item &+= count
+        }
+    }
+
+    private func multiply(_ instruction: UnsafePointer<DecodedInstruction>, rows: Range<Int>, blocks: Range<Int>) {
+        let x = instruction.pointee[0]
+        let weight = instruction.pointee[1]
+        let bias = instruction.pointee[4]
+        let out = instruction.pointee[5]
+        let biasValues: UnsafePointer<Float>? = bias.isPresent ? UnsafePointer(bias.floats(0)) : nil
+        if x.isQuantized {
+            var arguments = shrink_linear_q8_args(
+                x: x.row(rows.lowerBound).assumingMemoryBound(to: UInt8.self), x_stride: x.rowByteCount,
+                rows: UInt32(truncatingIfNeeded: rows.count), k: weight.columns, n: weight.rows,
+                block_begin: UInt32(truncatingIfNeeded: blocks.lowerBound),
+                block_end: UInt32(truncatingIfNeeded: blocks.upperBound),
+                w: weight.address.assumingMemoryBound(to: Int8.self), w_scale: instruction.pointee[2].floats(0),
+                w_sum: instruction.pointee[3].address.assumingMemoryBound(to: Int32.self), bias: biasValues,
+                y: out.floats(rows.lowerBound), y_stride: out.rowByteCount / 4)
+            kernels.pointee.linear_q8(&arguments)
+        } else {
+            var arguments = shrink_linear_f32_args(
+                x: x.floats(rows.lowerBound), x_stride: x.rowByteCount / 4,
+                rows: UInt32(truncatingIfNeeded: rows.count), k: weight.columns, n: weight.rows,
+                block_begin: UInt32(truncatingIfNeeded: blocks.lowerBound),
+                block_end: UInt32(truncatingIfNeeded: blocks.upperBound), w: weight.floats(0), bias: biasValues,
+                y: out.floats(rows.lowerBound), y_stride: out.rowByteCount / 4)
+            kernels.pointee.linear_f32(&arguments)
+        }
+    }
+}

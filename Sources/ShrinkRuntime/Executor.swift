@@ -1,0 +1,205 @@
+import CShrinkKernels
+import ShrinkFormat
+
+/// Runs verified instructions over one step's tokens. It checks nothing and takes no memory.
+struct Executor {
+    let kernels: UnsafePointer<shrink_kernels>
+    let workers: Workers
+    let tokens: UnsafePointer<UInt32>
+    /// nil: all 0.
+    let segments: UnsafePointer<UInt32>?
+    let tokenCount: Int
+    /// Position of the step's first token.
+    let position: Int
+    let scores: UnsafeMutableRawPointer
+    let scoreByteCount: Int
+    let scratchRows: UnsafeMutableRawPointer
+    let scratchRowByteCount: Int
+
+    /// Below these an instruction stays on the calling thread: waking others costs more.
+    static let smallElements = 8_192
+    static let smallProducts = 131_072
+
+    func rowCount(of operand: Operand) -> Int {
+        operand.rows == 0 ? tokenCount : Int(operand.rows)
+    }
+
+    /// `executor` is this one, at an address that workers can read it from.
+    func run(_ instruction: UnsafePointer<DecodedInstruction>, from executor: UnsafePointer<Executor>) {
+        switch instruction.pointee.opcode {
+        case .embed, .norm, .quantize, .activate, .binary, .rotary, .l2Normalize:
+            let x = instruction.pointee[0]
+            let rows = rowCount(of: x)
+            let task = Task(executor, instruction, .rows, itemCount: rows)
+            workers.perform(task, isSmall: rows &* x.width < Self.smallElements)
+        case .linear: runLinear(executor, instruction)
+        case .attention: runAttention(executor, instruction)
+        case .selectRow: selectRow(instruction)
+        case .meanRows: meanRows(instruction)
+        }
+    }
+
+    // MARK: Rows
+
+    func performRow(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
+        switch instruction.pointee.opcode {
+        case .embed: embed(row, instruction)
+        case .norm: norm(row, instruction, worker)
+        case .quantize: quantize(row, instruction)
+        case .activate: activate(row, instruction, worker)
+        case .binary: binary(row, instruction)
+        case .rotary: rotate(row, instruction)
+        case .l2Normalize: l2Normalize(row, instruction)
+        case .attention: attend(row, instruction, worker)
+        case .linear, .selectRow, .meanRows: break
+        }
+    }
+
+    func scratchRow(_ index: Int) -> UnsafeMutablePointer<Float> {
+        (scratchRows + index &* scratchRowByteCount).assumingMemoryBound(to: Float.self)
+    }
+
+    /// The row of an optional float output, or a scratch row in its place.
+    private func outputRow(_ out: Operand, _ row: Int, _ worker: Int) -> UnsafeMutablePointer<Float> {
+        out.isPresent ? out.floats(row) : scratchRow(worker)
+    }
+
+    /// One quantized row for each group of `out`.
+    func quantizeGroups(_ x: UnsafePointer<Float>, to out: Operand, row: UnsafeMutableRawPointer) {
+        let columns = Int(out.columns)
+        for group in 0..<Int(out.groups) {
+            kernels.pointee.quantize_row(
+                x + group &* columns, columns, (row + group &* out.groupByteCount).assumingMemoryBound(to: UInt8.self))
+        }
+    }
+
+    private func copy(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
+        if UnsafePointer(y) != x { y.update(from: x, count: count) }
+    }
+
+    private func embed(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let out = instruction.pointee[0]
+        let table = instruction.pointee[1]
+        let scale = instruction.pointee[2]
+        let index: UInt32
+        switch EmbedIndex(rawValue: instruction.pointee.integers[0]) {
+        case .positions: index = UInt32(truncatingIfNeeded: position &+ row)
+        case .segments: index = segments.map { $0[row] } ?? 0
+        case .tokens, nil: index = tokens[row]
+        }
+        let accumulates = instruction.pointee.integers[1]
+        let tableRow = index &+ UInt32(bitPattern: instruction.pointee.integers[2])
+        if scale.isPresent {
+            kernels.pointee.embed_q8(
+                table.address.assumingMemoryBound(to: Int8.self), scale.floats(0), tableRow, table.columns, accumulates,
+                out.floats(row))
+        } else {
+            kernels.pointee.embed_f32(table.floats(0), tableRow, table.columns, accumulates, out.floats(row))
+        }
+    }
+
+    private func norm(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
+        let x = instruction.pointee[0]
+        let residual = instruction.pointee[1]
+        let sum = instruction.pointee[2]
+        let gamma = instruction.pointee[3]
+        let beta = instruction.pointee[4]
+        let quantizedOut = instruction.pointee[6]
+        let width = x.width
+        let y = outputRow(instruction.pointee[5], row, worker)
+
+        var source = UnsafePointer(x.floats(row))
+        if sum.isPresent || residual.isPresent {
+            let s = sum.isPresent ? sum.floats(row) : y
+            if residual.isPresent {
+                kernels.pointee.add(source, residual.floats(row), width, s)
+            } else {
+                copy(width, from: source, to: s)
+            }
+            source = UnsafePointer(s)
+        }
+        if beta.isPresent {
+            kernels.pointee.layer_norm(source, gamma.floats(0), beta.floats(0), instruction.pointee.float, width, y)
+        } else {
+            kernels.pointee.rms_norm(source, gamma.floats(0), instruction.pointee.float, width, y)
+        }
+        if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
+    }
+
+    private func quantize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let x = instruction.pointee[0]
+        let out = instruction.pointee[1]
+        let target = out.row(out.isState ? position &+ row : row)
+        if out.isQuantized {
+            quantizeGroups(x.floats(row), to: out, row: target)
+        } else {
+            copy(x.width, from: x.floats(row), to: target.assumingMemoryBound(to: Float.self))
+        }
+    }
+
+    private func activate(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
+        let x = instruction.pointee[0]
+        let out = instruction.pointee[2]
+        let quantizedOut = instruction.pointee[3]
+        let width = x.width
+        let a = UnsafePointer(x.floats(row))
+        var y = outputRow(out, row, worker)
+        switch ActivationKind(rawValue: instruction.pointee.integers[0]) {
+        case .identity, nil:
+            if out.isPresent { copy(width, from: a, to: y) } else { y = x.floats(row) }
+        case .relu: kernels.pointee.relu(a, width, y)
+        case .silu: kernels.pointee.silu(a, width, y)
+        case .geluErf: kernels.pointee.gelu_erf(a, width, y)
+        case .geluTanh: kernels.pointee.gelu_tanh(a, width, y)
+        case .tanh: kernels.pointee.tanh(a, width, y)
+        case .sigmoid: kernels.pointee.sigmoid(a, width, y)
+        case .siluMultiply: kernels.pointee.silu_mul(a, instruction.pointee[1].floats(row), width, y)
+        }
+        if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
+    }
+
+    private func binary(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let a = instruction.pointee[0].floats(row)
+        let b = instruction.pointee[1].floats(row)
+        let out = instruction.pointee[2]
+        switch BinaryKind(rawValue: instruction.pointee.integers[0]) {
+        case .add, nil: kernels.pointee.add(a, b, out.width, out.floats(row))
+        case .multiply: kernels.pointee.mul(a, b, out.width, out.floats(row))
+        }
+    }
+
+    private func rotate(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let x = instruction.pointee[0]
+        let cosine = instruction.pointee[1].floats(position &+ row)
+        let sine = instruction.pointee[2].floats(position &+ row)
+        let headSize = Int(x.columns)
+        for head in 0..<Int(x.groups) {
+            let values = x.floats(row) + head &* headSize
+            switch RotaryKind(rawValue: instruction.pointee.integers[0]) {
+            case .half, nil: kernels.pointee.rotary_half(values, cosine, sine, headSize / 2)
+            case .pairs: kernels.pointee.rotary_pairs(values, cosine, sine, headSize / 2)
+            }
+        }
+    }
+
+    private func l2Normalize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let x = instruction.pointee[0]
+        kernels.pointee.l2_normalize(x.floats(row), instruction.pointee.float, x.width, instruction.pointee[1].floats(row))
+    }
+
+    // MARK: Rows to one
+
+    private func selectRow(_ instruction: UnsafePointer<DecodedInstruction>) {
+        let x = instruction.pointee[0]
+        let row = instruction.pointee.integers[0] == 1 ? tokenCount &- 1 : 0
+        copy(x.width, from: x.floats(row), to: instruction.pointee[1].floats(0))
+    }
+
+    private func meanRows(_ instruction: UnsafePointer<DecodedInstruction>) {
+        let x = instruction.pointee[0]
+        let out = instruction.pointee[1].floats(0)
+        copy(x.width, from: x.floats(0), to: out)
+        for row in 1..<max(tokenCount, 1) { kernels.pointee.add(out, x.floats(row), x.width, out) }
+        kernels.pointee.scale(out, 1 / Float(tokenCount), x.width, out)
+    }
+}

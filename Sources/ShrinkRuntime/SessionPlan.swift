@@ -1,0 +1,121 @@
+import CShrinkKernels
+import ShrinkFormat
+
+/// The sizes of a session: everything that is decided before its memory is taken, and where each
+/// part lies in that one piece of memory.
+struct SessionPlan {
+    let entry: EntryRecord
+    let context: Int
+    let chunk: Int
+    let threads: Int
+    /// `context` and `chunk` rounded up to a multiple of 4, which keeps every tensor on 64 bytes.
+    let contextCapacity: Int
+    let chunkCapacity: Int
+
+    /// Bytes of one worker's attention scores, and of one scratch row.
+    let scoreByteCount: Int
+    let rowByteCount: Int
+
+    let poolOffset: Int
+    let scoreOffset: Int
+    let rowOffset: Int
+    let tokenOffset: Int
+    let fixedOffset: Int
+    let stateOffset: Int
+    /// Exactly what the session asks its allocator for, in one piece.
+    let byteCount: Int
+
+    init(_ program: ProgramView, _ options: SessionOptions) throws(RuntimeError) {
+        guard let entry = program.entry(options.kind) else {
+            throw RuntimeError(.invalidArgument, "the model has no entry point of this kind", Int(options.kind.rawValue))
+        }
+        self.entry = entry
+        let isIncremental = entry.kind.isIncremental
+        let longest = Int(isIncremental ? program.header.maximumPositions : entry.maximumTokens)
+        context = options.context ?? longest
+        guard context >= 1, context <= longest else {
+            throw RuntimeError(.limitExceeded, "the context is longer than the model was made for", longest)
+        }
+        let mostTokens = min(context, Int(entry.maximumTokens))
+        chunk = isIncremental ? options.chunk ?? min(64, mostTokens) : context
+        guard chunk >= 1, chunk <= Int(entry.maximumTokens) else {
+            throw RuntimeError(.limitExceeded, "the chunk is larger than the model was made for", Int(entry.maximumTokens))
+        }
+        threads = options.threads
+        guard threads >= 1, threads <= Int(SHRINK_POOL_MAXIMUM_THREADS) else {
+            throw RuntimeError(.invalidArgument, "the number of threads is out of range", Int(SHRINK_POOL_MAXIMUM_THREADS))
+        }
+        // Both are at most 2^24.
+        contextCapacity = (context + 3) / 4 * 4
+        chunkCapacity = (chunk + 3) / 4 * 4
+
+        let needs = ScratchNeeds(entry, of: program)
+        scoreByteCount = needs.hasAttention ? (contextCapacity + 15) / 16 * 64 : 0
+        rowByteCount = (needs.rowElements + 15) / 16 * 64
+        // Two rows for each worker: attention of few tokens by several threads goes to shared rows.
+        let rowCount = threads == 1 ? 1 : 2 * threads
+        let hasPool = threads > 1 && options.parallelFor == nil
+
+        var sum = CheckedSum()
+        sum.add(Int(entry.instructionCount), MemoryLayout<DecodedInstruction>.stride)
+        poolOffset = sum.total
+        sum.add(1, hasPool ? shrink_pool_byte_count(threads) : 0)
+        scoreOffset = sum.total
+        sum.add(threads, scoreByteCount)
+        rowOffset = sum.total
+        sum.add(rowCount, rowByteCount)
+        tokenOffset = sum.total
+        sum.add(chunkCapacity, Int(clamping: entry.arenaBytesPerToken))
+        fixedOffset = sum.total
+        sum.add(1, Int(clamping: entry.arenaFixedBytes))
+        stateOffset = sum.total
+        if isIncremental { sum.add(contextCapacity, Int(clamping: program.header.stateBytesPerPosition)) }
+        guard !sum.overflows else {
+            throw RuntimeError(.limitExceeded, "the session would need more memory than there are addresses", 0)
+        }
+        byteCount = sum.total
+        guard byteCount <= options.maximumByteCount else {
+            throw RuntimeError(.limitExceeded, "the session needs more memory than the limit", byteCount)
+        }
+    }
+}
+
+/// A sum of products, each rounded up to 64 bytes.
+private struct CheckedSum {
+    var total = 0
+    var overflows = false
+
+    mutating func add(_ count: Int, _ size: Int) {
+        let (bytes, tooLarge) = count.multipliedReportingOverflow(by: size)
+        let (padded, tooLargePadded) = bytes.addingReportingOverflow(63)
+        let (next, tooLargeSum) = total.addingReportingOverflow(padded & ~63)
+        overflows = overflows || tooLarge || tooLargePadded || tooLargeSum
+        total = next
+    }
+}
+
+/// Which scratch memory the instructions of an entry point need.
+private struct ScratchNeeds {
+    var hasAttention = false
+    /// The widest float row that is made only to be quantized.
+    var rowElements = 0
+
+    init(_ entry: EntryRecord, of program: ProgramView) {
+        for i in 0..<Int(entry.instructionCount) {
+            guard let record = program.instruction(Int(entry.firstInstruction) + i) else { continue }
+            let floatOutput: Int
+            switch record.opcode {
+            case .norm: floatOutput = 5
+            case .activate: floatOutput = 2
+            case .attention:
+                floatOutput = 3
+                hasAttention = true
+            default: continue
+            }
+            guard record.operands[floatOutput] == InstructionRecord.absent,
+                let input = program.tensor(Int(record.operands[0]))
+            else { continue }
+            rowElements = max(rowElements, input.rowElements)
+        }
+    }
+}

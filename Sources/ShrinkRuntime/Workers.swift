@@ -1,0 +1,92 @@
+import CShrinkKernels
+import ShrinkFormat
+
+/// How a session splits work: alone, over its own pool, or over the caller's threads.
+struct Workers {
+    let count: Int
+    private let function: shrink_parallel_for?
+    private let context: UnsafeMutableRawPointer?
+
+    /// Starts a pool in `memory` when one is needed. Throws `outOfMemory` with errno when the system
+    /// has no more threads.
+    init(count: Int, parallelFor: ParallelFor?, poolMemory: UnsafeMutableRawPointer) throws(RuntimeError) {
+        self.count = count
+        if count == 1 {
+            function = nil
+            context = nil
+        } else if let parallelFor {
+            function = parallelFor.function
+            context = parallelFor.context
+        } else {
+            var pool: OpaquePointer?
+            let error = shrink_pool_create(poolMemory, count, &pool)
+            guard error == 0 else { throw RuntimeError(.outOfMemory, "the system gave no thread", Int(error)) }
+            function = shrink_pool_run
+            context = pool.map { UnsafeMutableRawPointer($0) }
+        }
+    }
+
+    func destroyPool(isOwn: Bool) {
+        if isOwn, let context { shrink_pool_destroy(OpaquePointer(context)) }
+    }
+
+    /// Performs all items of a task. Workers take them in runs of a few, in whatever order: no item
+    /// reads what another writes.
+    func perform(_ task: consuming Task, isSmall: Bool) {
+        guard let function, !isSmall, task.itemCount > 1 else {
+            task.perform(0..<task.itemCount, worker: 0)
+            return
+        }
+        task.runLength = max(1, task.itemCount / (count * 4))
+        withUnsafeMutablePointer(to: &task) { task in
+            function(context, count, { task, worker in
+                task?.assumingMemoryBound(to: Task.self).pointee.performRuns(worker: worker)
+            }, task)
+        }
+    }
+}
+
+/// One stage of one instruction, as numbered items that do not depend on each other.
+struct Task {
+    enum Stage {
+        /// An item is a row, all of the instruction's work on it.
+        case rows
+        /// An item is a block of output channels for a tile of rows; tiles one after the other.
+        case channels
+        /// An item is a head of a row; the output goes to the float output or to shared scratch rows.
+        case heads
+        /// An item is a row of attention that is complete and still to be quantized.
+        case quantizeAttention
+    }
+
+    let executor: UnsafePointer<Executor>
+    let instruction: UnsafePointer<DecodedInstruction>
+    let stage: Stage
+    let itemCount: Int
+    var runLength = 1
+    private var taken: Int64 = 0
+
+    init(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage, itemCount: Int) {
+        self.executor = executor
+        self.instruction = instruction
+        self.stage = stage
+        self.itemCount = itemCount
+    }
+
+    mutating func performRuns(worker: Int) {
+        while true {
+            let first = Int(shrink_atomic_add(&taken, Int64(runLength)))
+            if first >= itemCount { return }
+            perform(first..<min(first + runLength, itemCount), worker: worker)
+        }
+    }
+
+    func perform(_ items: Range<Int>, worker: Int) {
+        switch stage {
+        case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
+        case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
+        case .heads: for item in items { executor.pointee.attendHead(item, of: instruction, worker: worker) }
+        case .quantizeAttention: for item in items { executor.pointee.quantizeAttention(item, of: instruction) }
+        }
+    }
+}

@@ -7,6 +7,9 @@ struct ArtifactWriter {
     private let sink: FileSink
     private let archive: OpaquePointer
     private var sums: [UInt8] = []
+    private var name = ""
+    private var missing = 0
+    private var hash = SHA256()
 
     init(_ sink: FileSink) throws {
         guard let archive = archive_write_new() else { throw PackingError(.output, "libarchive has no memory") }
@@ -21,47 +24,45 @@ struct ArtifactWriter {
     }
 
     mutating func add(_ name: String, _ bytes: [UInt8]) throws {
-        try add(name, byteCount: bytes.count) { write in try bytes.withUnsafeBytes { try write($0) } }
+        try begin(name, byteCount: bytes.count)
+        try bytes.withUnsafeBytes { try write($0) }
+        try end()
     }
 
-    /// Adds an entry whose bytes come piecewise; exactly `byteCount` of them.
-    mutating func add(_ name: String, byteCount: Int, _ body: (_ write: (UnsafeRawBufferPointer) throws -> Void) throws -> Void) throws {
-        var hash = SHA256()
-        try addUnlisted(name, byteCount: byteCount) { write in
-            try body { piece in
-                hash.update(piece)
-                try write(piece)
-            }
-        }
-        sums += "\(hash.finish().hexadecimal)  \(name)\n".utf8
-    }
-
-    /// Adds `SHA256SUMS` and ends the archive.
-    mutating func finish() throws {
-        let lines = sums
-        try addUnlisted("SHA256SUMS", byteCount: lines.count) { write in try lines.withUnsafeBytes { try write($0) } }
-        try check(archive_write_close(archive))
-    }
-
-    func free() { archive_write_free(archive) }
-
-    private func addUnlisted(_ name: String, byteCount: Int, _ body: (_ write: (UnsafeRawBufferPointer) throws -> Void) throws -> Void) throws {
+    /// Starts an entry of exactly `byteCount` bytes, which `write` then brings in pieces.
+    mutating func begin(_ name: String, byteCount: Int) throws {
         guard let entry = archive_entry_new() else { throw PackingError(.output, "libarchive has no memory") }
         defer { archive_entry_free(entry) }
         archive_entry_set_pathname(entry, name)
         archive_entry_set_size(entry, Int64(byteCount))
-        archive_entry_set_filetype(entry, UInt32(S_IFREG))
+        archive_entry_set_filetype(entry, UInt32(Glibc.S_IFREG))
         archive_entry_set_perm(entry, 0o644)
         archive_entry_set_mtime(entry, 0, 0)
         try check(archive_write_header(archive, entry))
-        var written = 0
-        try body { piece in
-            written += piece.count
-            guard archive_write_data(archive, piece.baseAddress, piece.count) == piece.count else { throw failure() }
-        }
-        precondition(written == byteCount, "the entry \(name) is not as long as declared")
-        try check(archive_write_finish_entry(archive))
+        self.name = name
+        missing = byteCount
+        hash = SHA256()
     }
+
+    mutating func write(_ piece: UnsafeRawBufferPointer) throws {
+        guard archive_write_data(archive, piece.baseAddress, piece.count) == piece.count else { throw failure() }
+        missing -= piece.count
+        hash.update(piece)
+    }
+
+    mutating func end() throws {
+        precondition(missing == 0, "the entry \(name) is not as long as declared")
+        try check(archive_write_finish_entry(archive))
+        sums += "\(hash.digest().hexadecimal)  \(name)\n".utf8
+    }
+
+    /// Adds `SHA256SUMS` and ends the archive.
+    mutating func finish() throws {
+        try add("SHA256SUMS", sums)
+        try check(archive_write_close(archive))
+    }
+
+    func free() { archive_write_free(archive) }
 
     private func check(_ status: Int32) throws {
         if status < ARCHIVE_OK { throw failure() }
@@ -69,5 +70,16 @@ struct ArtifactWriter {
 
     private func failure() -> PackingError {
         FileSink.failure(writing: sink.path, archive_errno(archive))
+    }
+}
+
+extension SHA256.Digest {
+    /// Lower-case digits, as `sha256sum` prints them.
+    public var hexadecimal: String {
+        var text = ""
+        for index in indices {
+            text += String(self[index] >> 4, radix: 16) + String(self[index] & 15, radix: 16)
+        }
+        return text
     }
 }

@@ -45,6 +45,23 @@ final class FileSink {
         isKept = true
     }
 
+    /// What has been written, mapped for reading.
+    func withMapping<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+        guard byteCount > 0 else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        guard let base = mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0), base != MAP_FAILED else {
+            throw PackingError(.output, "cannot map \(path): \(FileSink.reason(errno))")
+        }
+        defer { munmap(base, byteCount) }
+        return try body(UnsafeRawBufferPointer(start: base, count: byteCount))
+    }
+
+    /// Gives the pages of a part of the mapping back, so that streaming through it stays small.
+    func discard(_ range: Range<Int>, of mapping: UnsafeRawBufferPointer) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let start = range.lowerBound / page * page
+        madvise(UnsafeMutableRawPointer(mutating: mapping.baseAddress! + start), range.upperBound - start, MADV_DONTNEED)
+    }
+
     static func failure(writing path: String, _ code: Int32) -> PackingError {
         let remedy = code == ENOSPC || code == EDQUOT ? "; free some space or write elsewhere" : ""
         return PackingError(.output, "cannot write \(path): \(reason(code))\(remedy)")

@@ -24,6 +24,7 @@ let package = Package(
         .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
+        .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels"]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
 

@@ -1,0 +1,44 @@
+import Glibc
+import ShrinkFormat
+import ShrinkJSON
+import ShrinkRuntime
+
+/// Opens an artifact with errors that name it.
+enum ArtifactFile {
+    /// Whether a path holds an artifact rather than a checkpoint, by its first bytes.
+    static func isArtifact(_ path: String) -> Bool {
+        guard let file = fopen(path, "r") else { return path.hasSuffix(".shrink") }
+        defer { fclose(file) }
+        var start = [CChar](repeating: 0, count: 14)
+        fread(&start, 1, 13, file)
+        return path.hasSuffix(".shrink") || String(cString: start) == "manifest.json"
+    }
+
+    static func open(_ path: String, verify: Bool = true) throws -> Model {
+        var options = Model.Options()
+        options.verifiesWeights = verify
+        do throws(RuntimeError) {
+            return try Model(path: path, options: options)
+        } catch {
+            throw CommandFailure(error, about: path)
+        }
+    }
+
+    static func manifest(_ model: borrowing Model, _ path: String) throws -> JSON {
+        guard let bytes = model.bytes(of: .manifest) else { throw CommandFailure("\(path): there is no manifest") }
+        do { return try JSON(parsing: bytes) } catch { throw CommandFailure("\(path): manifest.json is \(error)") }
+    }
+
+    /// `SHRINK_ISA`, or nil for the best.
+    static func forcedInstructionSet() throws -> InstructionSet? {
+        guard let value = getenv("SHRINK_ISA") else { return nil }
+        let name = String(cString: value)
+        guard let set = InstructionSet.allCases.first(where: { $0.name.map { String(cString: $0) } == name }) else {
+            throw CommandFailure("SHRINK_ISA=\(name) is no instruction set; `shrink cpu` lists them", exitCode: CommandFailure.usage)
+        }
+        guard set.status == .ready else {
+            throw CommandFailure("SHRINK_ISA=\(name) does not run here; `shrink cpu` tells why", exitCode: CommandFailure.unavailable)
+        }
+        return set
+    }
+}

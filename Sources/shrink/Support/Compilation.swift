@@ -1,0 +1,49 @@
+import ShrinkFormat
+import ShrinkGraph
+import ShrinkModels
+import ShrinkPacking
+import ShrinkPasses
+
+/// A checkpoint's graph compiled for every entry point that it has the outputs for.
+struct Compilation {
+    var packed: PackedModel
+    var entryPoints: [PackedModel.EntryPoint]
+    /// What each pass did, by entry point.
+    var reports: [(kind: EntryRecord.Kind, pass: PassReport)] = []
+
+    /// Most tokens of one step of a causal model; a session takes fewer as it likes.
+    static let maximumStepTokens = 512
+
+    init(_ model: ImportedModel, scheme: Scheme, context: Int?) throws {
+        let positions = min(context ?? model.maximumPositions, model.maximumPositions)
+        entryPoints = []
+        let isCausal = model.graph.output(named: "logits") != nil
+        for kind in [EntryRecord.Kind.generate, .score, .embed, .classify, .tag, .encode] {
+            let output = kind.graphOutput
+            // The hidden states of a causal model are nobody's wish; its logits are.
+            guard model.graph.output(named: output) != nil, !(kind == .encode && isCausal) else { continue }
+            var graph = model.graph.extracting(outputs: [output])
+            let passes = (kind == .generate ? [Pass.lastTokenOnly(output: output)] : []) + PassManager.compile(scheme).passes
+            reports += try PassManager(passes).run(on: &graph).map { (kind, $0) }
+            entryPoints.append(
+                PackedModel.EntryPoint(
+                    kind: kind, graph: graph, output: output,
+                    maximumTokens: kind.isIncremental ? min(positions, Compilation.maximumStepTokens) : min(positions, model.maximumInputTokens)))
+        }
+        packed = try PackedModel(
+            entryPoints: entryPoints, vocabularySize: model.vocabularySize, maximumPositions: positions, labels: model.labels)
+    }
+}
+
+extension EntryRecord.Kind {
+    var name: String {
+        switch self {
+        case .generate: "generate"
+        case .score: "score"
+        case .embed: "embed"
+        case .classify: "classify"
+        case .tag: "tag"
+        case .encode: "encode"
+        }
+    }
+}

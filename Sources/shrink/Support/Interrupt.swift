@@ -1,0 +1,30 @@
+import Glibc
+
+/// Ctrl-C and SIGTERM set a flag that long work looks at, so that it can tidy up.
+enum Interrupt {
+    struct Interrupted: Error {}
+
+    /// Also the cancel flag of the runtime.
+    nonisolated(unsafe) static let flag: UnsafeMutablePointer<Int32> = {
+        let flag = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+        flag.initialize(to: 0)
+        return flag
+    }()
+
+    static func install() {
+        _ = flag
+        for number in [SIGINT, SIGTERM] {
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { number in
+                // A second one ends the process at once.
+                if Interrupt.flag.pointee != 0 { _exit(128 + number) }
+                Interrupt.flag.pointee = 1
+            }
+            sigaction(number, &action, nil)
+        }
+    }
+
+    static func check() throws {
+        if flag.pointee != 0 { throw Interrupted() }
+    }
+}

@@ -16,7 +16,7 @@ struct ShardIndex {
         }
         let json: JSON
         do throws(JSONError) {
-            json = try JSON(parsing: file.bytes)
+            json = try JSON(parsing: file.bytes, maximumValueCount: SafetensorsFile.maximumHeaderValueCount)
         } catch {
             throw malformed("byte \(error.byteOffset)", "\(error)")
         }

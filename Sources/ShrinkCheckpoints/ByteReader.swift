@@ -28,7 +28,9 @@ struct ByteReader {
         guard let count = Int(exactly: claimed), count <= remaining / minimumBytes else {
             throw start.error(.countTooLarge, "\(claimed) \(things) cannot fit the \(remaining) bytes that follow")
         }
-        guard count <= limit else { throw start.error(.countTooLarge, "\(count) \(things) are more than the \(limit) allowed") }
+        guard count <= limit else {
+            throw start.error(.countTooLarge, "\(count) \(things) are more than the \(limit) allowed")
+        }
         return count
     }
 
@@ -43,7 +45,8 @@ struct ByteReader {
             throw start.error(.stringTooLong, "a string of \(length) bytes cannot fit the \(remaining) that follow")
         }
         guard count <= Self.maximumStringByteCount else {
-            throw start.error(.stringTooLong, "a string of \(count) bytes is longer than the \(Self.maximumStringByteCount) allowed")
+            throw start.error(.stringTooLong,
+                "a string of \(count) bytes is longer than the \(Self.maximumStringByteCount) allowed")
         }
         defer { position += count }
         return UnsafeRawBufferPointer(rebasing: file.bytes[position..<position + count])

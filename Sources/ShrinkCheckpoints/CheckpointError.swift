@@ -21,7 +21,8 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
     /// Names come from the file and may hold anything: control characters are written as escapes, so
     /// that they cannot steer a terminal, and what is too long to read is cut.
     public var description: String {
-        (place.isEmpty ? [file, message] : [file, place, message]).map(Self.printable).joined(separator: ": ") + "; " + remedy
+        let parts = place.isEmpty ? [file, message] : [file, place, message]
+        return parts.map(Self.printable).joined(separator: ": ") + "; " + remedy
     }
 
     private static func printable(_ text: String) -> String {

@@ -68,7 +68,9 @@ public struct GGUFFile: Sendable {
         let (padded, overflow) = reader.position.addingReportingOverflow(alignment - 1)
         let dataStart = overflow ? reader.position : padded & ~(alignment - 1)
         var tensors: [CheckpointTensor] = []
-        for record in records { tensors.append(try record.tensor(in: file, dataStart: dataStart, alignment: alignment)) }
+        for record in records {
+            tensors.append(try record.tensor(in: file, dataStart: dataStart, alignment: alignment))
+        }
         try Self.checkOverlap(tensors)
 
         self.alignment = alignment

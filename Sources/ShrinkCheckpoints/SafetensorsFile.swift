@@ -65,7 +65,7 @@ private struct SafetensorsParser {
             json = try JSON(parsing: text, maximumValueCount: SafetensorsFile.maximumHeaderValueCount)
         } catch {
             throw self.error(error.kind == .duplicateKey ? .duplicateKey : .headerNotJSON,
-                "byte \(8 + error.byteOffset)", "the header is \(error)")
+                "byte \(8 + error.byteOffset)", "the JSON header cannot be read: \(error.reason)")
         }
         guard case .object(let object) = json else {
             throw error(.headerNotAnObject, "byte 8", "the header is not a JSON object")

@@ -3,7 +3,9 @@
 /// The layouts and formulas are those of ggml (`ggml-common.h`, section "Data Structures"): all
 /// arithmetic in float32, a multiplication and then an addition, never fused, so that the bits equal
 /// those of the reference readers.
-func decodeBlocks(_ type: TensorType, _ count: Int, from source: UnsafeRawPointer, to output: UnsafeMutablePointer<Float>) {
+func decodeBlocks(
+    _ type: TensorType, _ count: Int, from source: UnsafeRawPointer, to output: UnsafeMutablePointer<Float>
+) {
     switch type {
     case .f32: UnsafeMutableRawPointer(output).copyMemory(from: source, byteCount: 4 * count)
     case .f16: for i in 0..<count { output[i] = half(source + 2 * i) }

@@ -20,22 +20,33 @@ struct ByteReader {
         return T(littleEndian: file.bytes.loadUnaligned(fromByteOffset: position, as: T.self))
     }
 
-    /// A count of things that take at least `minimumBytes` each, refused when the rest of the file cannot hold them.
-    mutating func count(of things: String, minimumBytes: Int) throws(CheckpointError) -> Int {
+    /// A count of things that take at least `minimumBytes` each, refused when the rest of the file cannot
+    /// hold them or there are more than `limit`.
+    mutating func count(of things: String, minimumBytes: Int, limit: Int = .max) throws(CheckpointError) -> Int {
         let start = self
         let claimed: UInt64 = try read()
         guard let count = Int(exactly: claimed), count <= remaining / minimumBytes else {
-            throw start.error(.countBeyondFile, "\(claimed) \(things) cannot fit the \(remaining) bytes that follow")
+            throw start.error(.countTooLarge, "\(claimed) \(things) cannot fit the \(remaining) bytes that follow")
+        }
+        guard count <= limit else {
+            throw start.error(.countTooLarge, "\(count) \(things) are more than the \(limit) allowed")
         }
         return count
     }
+
+    /// Far above the longest string of any model, a chat template.
+    private static let maximumStringByteCount = 1 << 24
 
     /// A 64-bit length and as many bytes.
     mutating func string() throws(CheckpointError) -> UnsafeRawBufferPointer {
         let start = self
         let length: UInt64 = try read()
         guard let count = Int(exactly: length), count <= remaining else {
-            throw start.error(.stringBeyondFile, "a string of \(length) bytes cannot fit the \(remaining) that follow")
+            throw start.error(.stringTooLong, "a string of \(length) bytes cannot fit the \(remaining) that follow")
+        }
+        guard count <= Self.maximumStringByteCount else {
+            throw start.error(.stringTooLong,
+                "a string of \(count) bytes is longer than the \(Self.maximumStringByteCount) allowed")
         }
         defer { position += count }
         return UnsafeRawBufferPointer(rebasing: file.bytes[position..<position + count])

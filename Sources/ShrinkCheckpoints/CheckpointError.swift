@@ -17,9 +17,24 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
     public var remedy: String { code.remedy }
 
     /// One line: file, place, message, remedy.
+    ///
+    /// Names come from the file and may hold anything: control characters are written as escapes, so
+    /// that they cannot steer a terminal, and what is too long to read is cut.
     public var description: String {
-        let where_ = place.isEmpty ? file : "\(file): \(place)"
-        return "\(where_): \(message); \(remedy)"
+        let parts = place.isEmpty ? [file, message] : [file, place, message]
+        return parts.map(Self.printable).joined(separator: ": ") + "; " + remedy
+    }
+
+    private static func printable(_ text: String) -> String {
+        let limit = 300
+        var result = ""
+        for scalar in text.unicodeScalars.prefix(limit) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: result += scalar.escaped(asASCII: true)
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return text.unicodeScalars.count > limit ? result + "…" : result
     }
 }
 
@@ -41,7 +56,7 @@ extension CheckpointError {
         case malformedIndex, invalidShardName, shardNotFound, tensorNotInShard, tensorNotInIndex
 
         // GGUF.
-        case notGGUF, unsupportedVersion, bigEndian, countBeyondFile, stringBeyondFile, invalidUTF8
+        case notGGUF, unsupportedVersion, bigEndian, countTooLarge, stringTooLong, invalidUTF8
         case unknownValueType, nestedTooDeep, invalidBool, invalidAlignment, tooManyDimensions
         case partialBlock, misalignedTensor
 
@@ -83,7 +98,7 @@ extension CheckpointError {
                 "name shards by their file name alone, beside the index"
             case .malformedIndex, .tensorNotInShard, .tensorNotInIndex:
                 "download the index and all shards again, from one revision"
-            case .truncated, .headerBeyondFile, .dataBeyondFile, .countBeyondFile, .stringBeyondFile, .dataUncovered:
+            case .truncated, .headerBeyondFile, .dataBeyondFile, .countTooLarge, .stringTooLong, .dataUncovered:
                 "the file is cut short or damaged: download it again"
             case .invalidShape, .sizeOverflow, .dataOverlap, .duplicateKey, .duplicateTensor, .headerTooLarge,
                 .headerNotAnObject, .headerNotJSON, .metadataNotStrings, .malformedTensorEntry, .offsetsReversed,

@@ -38,7 +38,9 @@ public struct CheckpointTensor: Sendable {
     /// types are exact up to the multiplications and additions of their formula, done in float32.
     /// - Throws: `notFloatingPoint` for integers; `rangeOutOfBounds` when the tensor has no such
     ///   elements or `output` is too small.
-    public func readFloats(_ range: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws(CheckpointError) {
+    public func readFloats(
+        _ range: Range<Int>, into output: UnsafeMutableBufferPointer<Float>
+    ) throws(CheckpointError) {
         guard type.isFloatingPoint else {
             throw error(.notFloatingPoint, "\(type.name) elements are not floating-point numbers")
         }

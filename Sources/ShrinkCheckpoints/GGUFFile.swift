@@ -3,6 +3,7 @@
 /// The layout is that of the GGUF specification (`docs/gguf.md` of the ggml repository, section "File
 /// Structure"). Every count and length is checked against the bytes that are left before anything is
 /// allocated for it, and every tensor against the end of the file, the alignment and its neighbours.
+/// Beyond the specification, a file may have 2²⁰ tensors, 2²⁰ metadata entries and strings of 2²⁴ bytes.
 public struct GGUFFile: Sendable {
     public let version: Int
     /// Where tensors may start, in bytes: `general.alignment`, or 32.
@@ -35,8 +36,8 @@ public struct GGUFFile: Sendable {
         }
         var reader = ByteReader(file: file, position: 4)
         version = try Self.version(&reader)
-        let tensorCount = try reader.count(of: "tensors", minimumBytes: TensorRecord.minimumByteCount)
-        let entryCount = try reader.count(of: "metadata entries", minimumBytes: 13)
+        let tensorCount = try reader.count(of: "tensors", minimumBytes: TensorRecord.minimumByteCount, limit: 1 << 20)
+        let entryCount = try reader.count(of: "metadata entries", minimumBytes: 13, limit: 1 << 20)
 
         var metadata: [(key: String, value: GGUFValue)] = []
         var index: [[UInt8]: Int] = [:]
@@ -67,7 +68,9 @@ public struct GGUFFile: Sendable {
         let (padded, overflow) = reader.position.addingReportingOverflow(alignment - 1)
         let dataStart = overflow ? reader.position : padded & ~(alignment - 1)
         var tensors: [CheckpointTensor] = []
-        for record in records { tensors.append(try record.tensor(in: file, dataStart: dataStart, alignment: alignment)) }
+        for record in records {
+            tensors.append(try record.tensor(in: file, dataStart: dataStart, alignment: alignment))
+        }
         try Self.checkOverlap(tensors)
 
         self.alignment = alignment

@@ -36,7 +36,9 @@ struct TensorRecord {
             throw reader.error(.partialBlock,
                 "rows of \(rowLength) elements are no whole number of \(type.name) blocks of \(type.blockSize)")
         }
-        guard let elementCount = checkedElementCount(shape), let byteCount = type.byteCount(elementCount: elementCount) else {
+        guard let elementCount = checkedElementCount(shape),
+            let byteCount = type.byteCount(elementCount: elementCount)
+        else {
             throw reader.error(.sizeOverflow, "the shape \(shape) is too large")
         }
         offset = try reader.read()
@@ -56,8 +58,8 @@ struct TensorRecord {
         guard let offset = Int(exactly: offset), dataStart <= file.bytes.count,
             offset <= file.bytes.count - dataStart, byteCount <= file.bytes.count - dataStart - offset
         else {
-            throw failure(.dataBeyondFile,
-                "\(byteCount) bytes at offset \(offset) lie outside the \(max(0, file.bytes.count - dataStart)) bytes of data")
+            throw failure(.dataBeyondFile, "\(byteCount) bytes at offset \(offset) lie outside "
+                + "the \(max(0, file.bytes.count - dataStart)) bytes of data")
         }
         let start = dataStart + offset
         return CheckpointTensor(name: name, type: type, shape: shape, elementCount: elementCount,

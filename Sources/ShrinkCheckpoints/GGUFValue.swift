@@ -1,4 +1,5 @@
-/// The types that GGUF metadata can have, with their numbers in the file (GGUF specification, `gguf_metadata_value_type`).
+/// The types that GGUF metadata can have, with their numbers in the file (GGUF specification,
+/// `gguf_metadata_value_type`).
 public enum GGUFValueType: UInt32, Sendable {
     case uint8 = 0, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 

@@ -67,7 +67,8 @@ final class ReplacementFile {
         guard !hasFailed else { throw Self.failure(path, EIO) }
         guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw Self.failure(path, errno) }
         isCommitted = true
-        let directory = open(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY)
+        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        let directory = open(parent, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         guard directory >= 0 else { return }
         fsync(directory)
         close(directory)

@@ -12,6 +12,8 @@ public struct SafetensorsFile: Sendable {
     public let metadata: [(key: String, value: String)]
 
     static let maximumHeaderByteCount = 100_000_000
+    /// Enough for half a million tensors.
+    static let maximumHeaderValueCount = 4_000_000
 
     public init(path: String) throws(CheckpointError) {
         try self.init(MappedFile(path: path))
@@ -60,10 +62,10 @@ private struct SafetensorsParser {
         }
         let json: JSON
         do throws(JSONError) {
-            json = try JSON(parsing: text)
+            json = try JSON(parsing: text, maximumValueCount: SafetensorsFile.maximumHeaderValueCount)
         } catch {
             throw self.error(error.kind == .duplicateKey ? .duplicateKey : .headerNotJSON,
-                "byte \(8 + error.byteOffset)", "the header is \(error)")
+                "byte \(8 + error.byteOffset)", "the JSON header cannot be read: \(error.reason)")
         }
         guard case .object(let object) = json else {
             throw error(.headerNotAnObject, "byte 8", "the header is not a JSON object")

@@ -39,7 +39,8 @@ public final class SafetensorsWriter {
             var strings = JSON.Object()
             for (key, value) in metadata {
                 guard strings.append(key, .string(value)) else {
-                    throw CheckpointError(.duplicateKey, file: path, place: "__metadata__", message: "the key \"\(key)\" occurs twice")
+                    throw CheckpointError(.duplicateKey, file: path, place: "__metadata__",
+                        message: "the key \"\(key)\" occurs twice")
                 }
             }
             header.append("__metadata__", .object(strings))
@@ -145,7 +146,9 @@ public final class SafetensorsWriter {
     private func checkRoom(for byteCount: Int, of name: String) throws(CheckpointError) {
         skipComplete { $0 != name }
         guard current < tensors.count else { throw wrongData("no declared tensor is left to write", name) }
-        guard tensors[current].name == name else { throw wrongData("the next tensor is \(tensors[current].name)", name) }
+        guard tensors[current].name == name else {
+            throw wrongData("the next tensor is \(tensors[current].name)", name)
+        }
         guard byteCount <= tensors[current].byteCount - writtenOfCurrent else {
             throw wrongData("has \(tensors[current].byteCount) bytes, more were given", name)
         }
@@ -153,7 +156,9 @@ public final class SafetensorsWriter {
 
     /// Moves on while the current tensor has all its bytes and `condition` holds for its name.
     private func skipComplete(while condition: (String) -> Bool) {
-        while current < tensors.count, writtenOfCurrent == tensors[current].byteCount, condition(tensors[current].name) {
+        while current < tensors.count, writtenOfCurrent == tensors[current].byteCount,
+            condition(tensors[current].name)
+        {
             current += 1
             writtenOfCurrent = 0
         }

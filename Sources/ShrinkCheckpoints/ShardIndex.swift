@@ -16,9 +16,9 @@ struct ShardIndex {
         }
         let json: JSON
         do throws(JSONError) {
-            json = try JSON(parsing: file.bytes)
+            json = try JSON(parsing: file.bytes, maximumValueCount: SafetensorsFile.maximumHeaderValueCount)
         } catch {
-            throw malformed("byte \(error.byteOffset)", "\(error)")
+            throw malformed("byte \(error.byteOffset)", "the JSON cannot be read: \(error.reason)")
         }
         guard let map = json["weight_map"]?.object else { throw malformed("", "has no object \"weight_map\"") }
 

@@ -2,8 +2,10 @@ extension JSON {
     /// Parses one document; anything but white space after it is an error.
     ///
     /// Nesting is limited to 128 levels, so that a hostile file cannot exhaust the stack.
-    public init(parsing bytes: UnsafeRawBufferPointer) throws(JSONError) {
-        var parser = JSONParser(bytes: bytes)
+    /// - Parameter maximumValueCount: more values than this are an error. In memory a value takes many
+    ///   times its two bytes of text, so a caller who knows what to expect of a stranger's file should say so.
+    public init(parsing bytes: UnsafeRawBufferPointer, maximumValueCount: Int = .max) throws(JSONError) {
+        var parser = JSONParser(bytes: bytes, remainingValueCount: maximumValueCount)
         parser.skipSpace()
         self = try parser.value(depth: 0)
         parser.skipSpace()
@@ -25,8 +27,12 @@ extension JSON {
 private struct JSONParser {
     let bytes: UnsafeRawBufferPointer
     var position = 0
+    var remainingValueCount: Int
 
-    init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    init(bytes: UnsafeRawBufferPointer, remainingValueCount: Int) {
+        self.bytes = bytes
+        self.remainingValueCount = remainingValueCount
+    }
 
     func error(_ reason: String) -> JSONError { JSONError(byteOffset: position, reason: reason) }
 
@@ -44,6 +50,8 @@ private struct JSONParser {
 
     mutating func value(depth: Int) throws(JSONError) -> JSON {
         guard depth < 128 else { throw error("nested more than 128 levels deep") }
+        guard remainingValueCount > 0 else { throw error("there are more values than expected") }
+        remainingValueCount -= 1
         switch current {
         case UInt8(ascii: "{"): return .object(try object(depth: depth))
         case UInt8(ascii: "["): return .array(try array(depth: depth))

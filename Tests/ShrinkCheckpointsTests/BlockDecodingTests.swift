@@ -3,6 +3,10 @@ import Testing
 
 /// Against the values that the `gguf` package computes (`Tools/goldens/checkpoint_files.py`).
 @Suite struct BlockDecodingTests {
+    let scratch: Scratch
+
+    init() throws { scratch = try Scratch() }
+
     static let types: [TensorType] = [.f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q4_K, .q5_K, .q6_K]
 
     /// The stored blocks of a fixture as a tensor of one row, and the floats they stand for.
@@ -12,7 +16,9 @@ import Testing
         let blockBytes = count * type.bytesPerBlock, elementCount = count * type.blockSize
         let tensor = CheckpointTensor(name: "blocks", type: type, shape: [elementCount], elementCount: elementCount,
             byteRange: 0..<blockBytes, file: file)
-        let floats = (0..<elementCount).map { Float(bitPattern: file.bytes.loadUnaligned(fromByteOffset: blockBytes + 4 * $0, as: UInt32.self)) }
+        let floats = (0..<elementCount).map {
+            Float(bitPattern: file.bytes.loadUnaligned(fromByteOffset: blockBytes + 4 * $0, as: UInt32.self))
+        }
         return (tensor, floats)
     }
 
@@ -42,16 +48,15 @@ import Testing
     }
 
     @Test func convertsEveryHalf() throws {
-        let scratch = try Scratch()
         let halves = (0...UInt16.max).flatMap(littleEndian)
         let file = try MappedFile(path: scratch.write(halves))
-        let tensor = CheckpointTensor(name: "halves", type: .f16, shape: [65536], elementCount: 65536, byteRange: 0..<131072, file: file)
+        let tensor = CheckpointTensor(name: "halves", type: .f16, shape: [65536], elementCount: 65536,
+            byteRange: 0..<131072, file: file)
         let floats = try tensor.floats()
         #expect((0...UInt16.max).allSatisfy { same(floats[Int($0)], Float(Float16(bitPattern: $0))) })
     }
 
     @Test func roundsDoublesToNearest() throws {
-        let scratch = try Scratch()
         let doubles = [0.1, -1e300, 1 + 0x1p-24, 1 + 0x1p-23 + 0x1p-24]
         let file = try MappedFile(path: scratch.write(doubles.flatMap { littleEndian($0.bitPattern) }))
         let tensor = CheckpointTensor(name: "doubles", type: .f64, shape: [4], elementCount: 4, byteRange: 0..<32, file: file)
@@ -59,7 +64,6 @@ import Testing
     }
 
     @Test func readsFloatsAtAnyAddress() throws {
-        let scratch = try Scratch()
         let file = try MappedFile(path: scratch.write([9] + [1.5, -2].flatMap { littleEndian(Float($0).bitPattern) }))
         let tensor = CheckpointTensor(name: "odd", type: .f32, shape: [2], elementCount: 2, byteRange: 1..<9, file: file)
         #expect(try tensor.floats() == [1.5, -2])

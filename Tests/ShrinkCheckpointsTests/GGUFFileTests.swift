@@ -100,19 +100,28 @@ import Testing
 
     @Test(arguments: [1 << 63, UInt64.max, 1 << 62, 1000])
     func refusesCountsThatTheFileCannotHold(count: UInt64) {
-        expect(.countBeyondFile) { $0.tensorCount = count }
-        expect(.countBeyondFile) { $0.entryCount = count }
+        expect(.countTooLarge) { $0.tensorCount = count }
+        expect(.countTooLarge) { $0.entryCount = count }
         for type: UInt32 in [0, 5, 8, 9, 12] {
-            expect(.countBeyondFile, at: "metadata a") { $0.addArray("a", of: type, count: count, []) }
+            expect(.countTooLarge, at: "metadata a") { $0.addArray("a", of: type, count: count, []) }
         }
     }
 
     @Test(arguments: [1 << 63, UInt64.max, 1 << 62, 1000])
     func refusesStringsBeyondTheFile(length: UInt64) {
-        expect(.stringBeyondFile, at: "metadata a") { $0.add("a", type: 8, littleEndian(length)) }
-        expect(.stringBeyondFile, at: "metadata entry 1") { $0.entries.append(littleEndian(length) + [UInt8](repeating: 0, count: 5)) }
-        expect(.stringBeyondFile, at: "metadata a") { $0.addArray("a", of: 8, count: 2, GGUFBuilder.string("x") + littleEndian(length)) }
-        expect(.stringBeyondFile, at: "tensor 1") { $0.tensors.append(littleEndian(length) + [UInt8](repeating: 0, count: 16)) }
+        expect(.stringTooLong, at: "metadata a") { $0.add("a", type: 8, littleEndian(length)) }
+        expect(.stringTooLong, at: "metadata entry 1") { $0.entries.append(littleEndian(length) + [UInt8](repeating: 0, count: 5)) }
+        expect(.stringTooLong, at: "metadata a") { $0.addArray("a", of: 8, count: 2, GGUFBuilder.string("x") + littleEndian(length)) }
+        expect(.stringTooLong, at: "tensor 1") { $0.tensors.append(littleEndian(length) + [UInt8](repeating: 0, count: 16)) }
+    }
+
+    @Test func limitsCountsAndStringsThatTheFileCouldHold() {
+        let room = [UInt8](repeating: 0, count: 1 << 24 + 1)
+        expect(.countTooLarge, at: "byte 16") {
+            $0.entryCount = 1 << 20 + 1
+            $0.data = room
+        }
+        expect(.stringTooLong, at: "metadata a") { $0.add("a", type: 8, littleEndian(UInt64(room.count)) + room) }
     }
 
     @Test func refusesNamesThatAreNotUTF8() {

@@ -124,6 +124,15 @@ import Testing
         expectError(.cannotCreate) { _ = try SafetensorsWriter(path: scratch.file("absent/model"), tensors: []) }
     }
 
+    @Test func leavesNothingBehindWhenTheTargetIsADirectory() throws {
+        try #require(mkdir(scratch.file("model"), 0o700) == 0)
+        do {
+            let writer = try SafetensorsWriter(path: scratch.file("model"), tensors: [])
+            expectError(.writeFailed) { try writer.finish() }
+        }
+        #expect(scratch.names == ["model"])
+    }
+
     @Test func saysWhenTheDiskIsFull() throws {
         let full = open("/dev/full", O_WRONLY)
         try #require(full >= 0)

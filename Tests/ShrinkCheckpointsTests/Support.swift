@@ -40,6 +40,14 @@ func fixtureBytes(_ name: String) throws -> [UInt8] {
     Array(try Data(contentsOf: URL(fileURLWithPath: fixture(name))))
 }
 
+/// A file under /proc, whose size nobody knows before its end is reached.
+func systemText(_ path: String) throws -> String {
+    let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    var data = Data()
+    while let piece = try handle.read(upToCount: 1 << 16), !piece.isEmpty { data += piece }
+    return String(decoding: data, as: UTF8.self)
+}
+
 func littleEndian<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
 }
@@ -54,14 +62,9 @@ extension CheckpointTensor {
     func floats() throws -> [Float] { try floats(0..<elementCount) }
 
     func elements<T: FixedWidthInteger & BitwiseCopyable>(as: T.Type) -> [T] {
-        (0..<byteCount / MemoryLayout<T>.size).map { T(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self)) }
-    }
-
-    /// Touches every byte, and every element as a float where there are floats.
-    func readAll() throws {
-        var sum = 0
-        for byte in bytes { sum &+= Int(byte) }
-        if type.isFloatingPoint { _ = try floats() }
+        stride(from: 0, to: byteCount, by: MemoryLayout<T>.size).map {
+            T(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: T.self))
+        }
     }
 }
 

@@ -69,6 +69,14 @@ import Testing
         #expect(throws: JSONError.self) { try JSON(parsing: String(repeating: "{\"a\":", count: 1_000_000)) }
     }
 
+    @Test func limitsTheNumberOfValues() {
+        let text = Array(#"[1,{"a":[]}]"#.utf8)
+        text.withUnsafeBytes { bytes in
+            #expect(throws: Never.self) { try JSON(parsing: bytes, maximumValueCount: 4) }
+            #expect(throws: JSONError.self) { try JSON(parsing: bytes, maximumValueCount: 3) }
+        }
+    }
+
     @Test func survivesEveryTruncationOfADocument() throws {
         let text = Array(#"{"a":[1,2.5,{"b":"é\u00e9\ud83d\ude42"}],"c":null,"d":true}"#.utf8)
         for length in 0..<text.count {

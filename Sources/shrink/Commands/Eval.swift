@@ -1,0 +1,91 @@
+import ArgumentParser
+import ShrinkCheckpoints
+import ShrinkEvaluation
+import ShrinkJSON
+
+struct Eval: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure the quality of a checkpoint (in fp32) or of an artifact.",
+        discussion: """
+            --perplexity: the text is tokenised once and cut into windows of --context tokens that do not \
+            overlap; each starts from nothing, the tail is dropped, and every token but the first of a window \
+            is predicted. With --json: {"perplexity": …, "standard_error": …, "tokens": …, "windows": …, \
+            "context": …, "beginning_token": bool}; the error is that of the mean log-likelihood.
+
+            --similarity: cosine of sentence embeddings against human scores. With --json: \
+            {"spearman": …, "pearson": …, "pairs": …}.
+            """)
+
+    @Argument(help: "A .shrink artifact or a checkpoint.") var model: String
+    @Option(help: "A text file; gives the perplexity of a language model.") var perplexity: String?
+    @Option(help: "Tokens of a window (default: 2048, or the model's context).") var context: Int?
+    @Option(help: "A tab-separated file of score, sentence, sentence; gives the correlation with the scores.") var similarity: String?
+    @Option(help: "The columns of score, first and second sentence, counted from 1.") var columns = "1,2,3"
+    @Flag(help: "Skip the checksum of the weights.") var noVerify = false
+    @OptionGroup var options: RunOptions
+
+    func validate() throws {
+        if (perplexity == nil) == (similarity == nil) { throw ValidationError("Give --perplexity FILE or --similarity FILE.") }
+        if let context, context < 2 { throw ValidationError("--context must be at least 2.") }
+        _ = try columnNumbers()
+    }
+
+    private func columnNumbers() throws -> (score: Int, first: Int, second: Int) {
+        let numbers = columns.split(separator: ",").compactMap { Int($0) }
+        guard numbers.count == 3, numbers.allSatisfy({ 1...10_000 ~= $0 }) else {
+            throw ValidationError("--columns must be three numbers from 1, such as 5,6,7.")
+        }
+        return (numbers[0], numbers[1], numbers[2])
+    }
+
+    func run() throws {
+        let model = try TextModels.open(self.model, threads: options.threadCount, verify: !noVerify)
+        if let perplexity { try measurePerplexity(model, perplexity) }
+        if let similarity { try measureSimilarity(model, similarity) }
+    }
+
+    private func measurePerplexity(_ model: any TextModel, _ path: String) throws {
+        guard let limit = model.maximumTokens(.score) else {
+            throw CommandFailure("\(self.model): not a language model, so it has no perplexity; see --similarity")
+        }
+        let window = context ?? min(2048, limit)
+        guard window <= limit else { throw CommandFailure("--context \(window) is longer than the model's \(limit)", exitCode: CommandFailure.usage) }
+        let file = try MappedFile(path: path)
+        let tokens = try model.tokenizer.encode(String(decoding: file.bytes, as: UTF8.self)).tokens
+        let progress = Progress("perplexity", quiet: options.quiet)
+        let result = try Perplexity.measure(tokens: tokens, context: window, progress: { try progress.update($0, $1) }) { tokens, consume in
+            try model.run(.score, tokens, segments: nil, consume: consume)
+        }
+        progress.finish("\(result.windows) windows of \(window) tokens")
+        let beginsWithToken = try !model.tokenizer.encode("").tokens.isEmpty
+        if options.json {
+            Output.json([
+                ("perplexity", .number(result.value)), ("standard_error", .number(result.standardError)),
+                ("tokens", .integer(result.tokens)), ("windows", .integer(result.windows)), ("context", .integer(window)),
+                ("beginning_token", .bool(beginsWithToken)),
+            ])
+        } else {
+            Output.line(
+                "perplexity \(Format.decimal(result.value, 4)) (log-likelihood ± \(Format.decimal(result.standardError, 4))), \(result.tokens) tokens predicted in \(result.windows) windows of \(window)")
+        }
+    }
+
+    private func measureSimilarity(_ model: any TextModel, _ path: String) throws {
+        let file = try MappedFile(path: path)
+        let data = try SentencePairs(parsing: String(decoding: file.bytes, as: UTF8.self), columns: columnNumbers(), file: path)
+        let progress = Progress("similarity", quiet: options.quiet)
+        var cut = 0
+        let result = try SimilarityResult(data, progress: { try progress.update($0, $1) }) { text in
+            let (vector, wasCut) = try model.row(.embed, text)
+            if wasCut { cut += 1 }
+            return vector
+        }
+        progress.finish("\(result.pairs) pairs")
+        if cut > 0, !options.quiet { Output.message("note: \(cut) sentences were cut to \(model.maximumTokens(.embed) ?? 0) tokens") }
+        if options.json {
+            Output.json([("spearman", .number(result.spearman)), ("pearson", .number(result.pearson)), ("pairs", .integer(result.pairs))])
+        } else {
+            Output.line("spearman \(Format.decimal(result.spearman, 4)), pearson \(Format.decimal(result.pearson, 4)), \(result.pairs) pairs")
+        }
+    }
+}

@@ -34,12 +34,14 @@ extension TokenizerDefinition {
                 "there is no tokenizer: looked for tokenizer.json and vocab.txt; put the model's tokenizer.json here "
                     + "(transformers writes one with AutoTokenizer.from_pretrained(…).save_pretrained(…))")
         }
+        let added = definition.addedTokens
+        func id(of text: String) -> Int? { added.first { $0.content == Array(text.utf8) }?.id }
         if let map {
             let roles = try TokenizerConfiguration(map, file: path("special_tokens_map.json"))
-            definition.apply(roles) { definition.id(ofSpecial: $0) }
+            definition.apply(roles, idOf: id)
         }
         if let jinja = try contents("chat_template.jinja") {
-            definition.setChatTemplate(String(decoding: jinja, as: UTF8.self)) { definition.id(ofSpecial: $0) }
+            definition.setChatTemplate(String(decoding: jinja, as: UTF8.self), idOf: id)
         }
         if let generation = try json("generation_config.json") {
             let root = JSONField(file: path("generation_config.json"), generation)
@@ -53,9 +55,5 @@ extension TokenizerDefinition {
             }
         }
         return definition
-    }
-
-    private func id(ofSpecial text: String) -> Int? {
-        addedTokens.first { $0.content == Array(text.utf8) }?.id
     }
 }

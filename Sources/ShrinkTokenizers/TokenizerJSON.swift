@@ -54,7 +54,13 @@ extension TokenizerDefinition {
         if let field = root.optional("added_tokens") { try add(Self.addedTokens(field, vocabulary), token: addedToken) }
         if let field = root.optional("post_processor") { try readPostProcessor(field) }
         if let length = root.optional("truncation")?.optional("max_length") { truncationLength = try length.tokenID() }
-        if let config { try apply(TokenizerConfiguration(config, file: configFile)) { self.id(ofText: $0, in: vocabulary) } }
+        if let config {
+            let added = addedTokens
+            try apply(TokenizerConfiguration(config, file: configFile)) { text in
+                let bytes = Array(text.utf8)
+                return added.first { $0.content == bytes }?.id ?? vocabulary.ids[bytes]
+            }
+        }
     }
 
     private static func bytePair(_ model: JSONField, _ vocabulary: Vocabulary) throws(TokenizerError) -> Model {
@@ -121,11 +127,6 @@ extension TokenizerDefinition {
                 "the normalizer \"\(type)\" is not supported; supported: BertNormalizer, NFC, NFD, Lowercase, StripAccents, Sequence")
         }
         return steps
-    }
-
-    private func id(ofText text: String, in vocabulary: Vocabulary) -> Int? {
-        let bytes = Array(text.utf8)
-        return addedTokens.first { $0.content == bytes }?.id ?? vocabulary.ids[bytes]
     }
 
     private static func addedTokens(_ field: JSONField, _ vocabulary: Vocabulary) throws(TokenizerError) -> [AddedToken] {

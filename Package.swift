@@ -4,6 +4,7 @@ import PackageDescription
 let package = Package(
     name: "shrink",
     products: [
+        .executable(name: "shrink", targets: ["shrink"]),
         .library(name: "ShrinkRuntime", targets: ["ShrinkRuntime"]),
     ],
     dependencies: [
@@ -25,6 +26,13 @@ let package = Package(
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels"]),
+        .executableTarget(
+            name: "shrink",
+            dependencies: [
+                "ShrinkFormat", "ShrinkRuntime", "ShrinkJSON", "ShrinkGraph", "ShrinkTokenizers", "ShrinkCheckpoints", "ShrinkModels",
+                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
 

@@ -7,7 +7,7 @@ public struct LogitRows: @unchecked Sendable {
     /// Index in the window of the token that the first row was computed from.
     public var firstToken: Int
     public var count: Int
-    let row: (Int) -> UnsafeBufferPointer<Float>
+    public let row: (Int) -> UnsafeBufferPointer<Float>
 
     public init(firstToken: Int, count: Int, row: @escaping (Int) -> UnsafeBufferPointer<Float>) {
         self.firstToken = firstToken

@@ -3,10 +3,10 @@ import ShrinkFormat
 
 /// The sizes of a session: everything that is decided before its memory is taken, and where each
 /// part lies in that one piece of memory.
-struct SessionPlan {
+public struct SessionPlan {
     let entry: EntryRecord
-    let context: Int
-    let chunk: Int
+    public let context: Int
+    public let chunk: Int
     let threads: Int
     /// `context` and `chunk` rounded up to a multiple of 4, which keeps every tensor on 64 bytes.
     let contextCapacity: Int
@@ -23,9 +23,9 @@ struct SessionPlan {
     let fixedOffset: Int
     let stateOffset: Int
     /// Exactly what the session asks its allocator for, in one piece.
-    let byteCount: Int
+    public let byteCount: Int
 
-    init(_ program: ProgramView, _ options: SessionOptions) throws(RuntimeError) {
+    public init(_ program: ProgramView, _ options: SessionOptions) throws(RuntimeError) {
         guard let entry = program.entry(options.kind) else {
             throw RuntimeError(.invalidArgument, "the model has no entry point of this kind", Int(options.kind.rawValue))
         }

@@ -49,7 +49,7 @@ struct Classify: ParsableCommand {
         try encoding.tokens.withUnsafeBufferPointer { tokens in
             try model.run(.tag, tokens, segments: encoding.segments) { rows in
                 for row in 0..<rows.count {
-                    let scores = Classify.softmax(Array(rows[row]))
+                    let scores = Classify.softmax(Array(rows.row(row)))
                     let best = scores.indices.max { scores[$0] < scores[$1] } ?? 0
                     labels.append((best, scores[best]))
                 }

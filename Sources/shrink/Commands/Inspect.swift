@@ -178,7 +178,7 @@ private struct Report {
             let longest = entry.kind.isIncremental ? Int(header.maximumPositions) : Int(entry.maximumTokens)
             options.context = min(context ?? longest, longest)
             options.threads = threads
-            let session = try SessionMemory(program, options)
+            let session = try SessionPlan(program, options)
             entries.append(
                 .members([
                     ("name", .string(entry.kind.name)), ("context", .integer(session.context)), ("chunk", .integer(session.chunk)),

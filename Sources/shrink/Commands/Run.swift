@@ -78,7 +78,7 @@ struct Run: ParsableCommand {
         do {
             while true {
                 if tokenizer.isStop(next) { stop = "end"; break }
-                try detokenizer.push(next, into: &text)
+                try detokenizer.push(Int32(bitPattern: next), into: &text)
                 show()
                 count += 1
                 if count == maxTokens { break }

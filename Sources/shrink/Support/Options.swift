@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+@preconcurrency import Glibc
 
 /// Options that several commands share.
 struct RunOptions: ParsableArguments {

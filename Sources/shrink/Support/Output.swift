@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 import ShrinkJSON
 
 /// Standard output for results, standard error for everything else.

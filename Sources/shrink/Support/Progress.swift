@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 
 /// Progress of long work on standard error: a line that is rewritten on a terminal, a plain line now
 /// and then when piped, nothing when quiet. Checks for interruption on the way.

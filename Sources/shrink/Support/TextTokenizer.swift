@@ -41,7 +41,7 @@ final class TextTokenizer {
                 try tokenizer.encode(text, addSpecialTokens: true, parseSpecialTokens: false, into: &buffer)
             }
         }
-        return Encoding(tokens: Array(buffer.ids), segments: Array(buffer.typeIDs))
+        return Encoding(tokens: buffer.ids.map { UInt32(bitPattern: $0) }, segments: buffer.typeIDs.map { UInt32(bitPattern: $0) })
     }
 
     /// The same, cut to `limit` tokens: the end of the text goes, the special tokens behind it stay.
@@ -76,10 +76,10 @@ final class TextTokenizer {
             }
         }
         try add(roles[...])
-        return Array(buffer.ids)
+        return buffer.ids.map { UInt32(bitPattern: $0) }
     }
 
-    func isStop(_ token: UInt32) -> Bool { tokenizer.isStop(token) }
+    func isStop(_ token: UInt32) -> Bool { tokenizer.isStop(Int32(bitPattern: token)) }
 
     func detokenizer() -> Detokenizer { Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: true) }
 
@@ -87,7 +87,7 @@ final class TextTokenizer {
     func text(of token: UInt32) throws -> String {
         var detokenizer = Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: false)
         var bytes = TokenizerBuffer<UInt8>(allocator: .system)
-        try detokenizer.push(token, into: &bytes)
+        try detokenizer.push(Int32(bitPattern: token), into: &bytes)
         try detokenizer.flush(into: &bytes)
         return String(decoding: bytes.elements, as: UTF8.self)
     }

@@ -23,6 +23,13 @@ let package = Package(
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .target(
+            name: "RuntimeTestSupport", dependencies: ["ShrinkFormat", "ShrinkRuntime", "CArchive", "CAllocationCounter"],
+            path: "Tests/RuntimeTestSupport"),
+        .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
+        .testTarget(name: "ShrinkRuntimeTests", dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
     ],
     cLanguageStandard: .c11
 )

@@ -1,7 +1,7 @@
 import ShrinkFormat
 
 /// Puts a program and its weights together, record by record, without reusing any memory.
-public struct ProgramAssembler {
+public struct ProgramAssembler: Sendable {
     public var header = ProgramHeader()
     public var tensors: [TensorRecord] = []
     public var instructions: [InstructionRecord] = []

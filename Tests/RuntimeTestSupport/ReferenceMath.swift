@@ -2,7 +2,7 @@ import Foundation
 
 /// A weight matrix of a test model: row-major values, and the codes and scales they come from when
 /// the model is quantized.
-public struct Matrix {
+public struct Matrix: Sendable {
     public let rows: Int
     public let columns: Int
     public let codes: [Int8]

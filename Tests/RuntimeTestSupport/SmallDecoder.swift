@@ -2,7 +2,7 @@ import Foundation
 import ShrinkFormat
 
 /// A language model of two layers in the manner of Llama: its program, and its logits computed without one.
-public struct SmallDecoder {
+public struct SmallDecoder: Sendable {
     public let isQuantized: Bool
     public let rotary: RotaryKind
 
@@ -30,7 +30,7 @@ public struct SmallDecoder {
     var hidden: Int { shape.hidden }
     let epsilon: Float = 1e-5
 
-    struct Layer {
+    struct Layer: Sendable {
         let q, k, v, o, gate, up, down: Matrix
         let attentionNorm, feedForwardNorm: [Float]
     }

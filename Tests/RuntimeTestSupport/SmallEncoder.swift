@@ -2,7 +2,7 @@ import Foundation
 import ShrinkFormat
 
 /// An encoder of one layer in the manner of BERT, with all four kinds of output.
-public struct SmallEncoder {
+public struct SmallEncoder: Sendable {
     public let isQuantized: Bool
     public let vocabularySize = 37
     public let maximumTokens = 40

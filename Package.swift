@@ -39,6 +39,12 @@ let package = Package(
         .testTarget(name: "ShrinkJSONTests", dependencies: ["ShrinkJSON"]),
         .testTarget(
             name: "ShrinkCheckpointsTests", dependencies: ["ShrinkCheckpoints"], exclude: ["Fixtures"]),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .target(
+            name: "RuntimeTestSupport", dependencies: ["ShrinkFormat", "ShrinkRuntime", "CArchive", "CAllocationCounter"],
+            path: "Tests/RuntimeTestSupport"),
+        .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
+        .testTarget(name: "ShrinkRuntimeTests", dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
     ],
     cLanguageStandard: .c11
 )

@@ -80,9 +80,8 @@ enum SelfTestEntry {
     ) throws -> [UInt8] {
         // Any tokens will do; these are spread over the vocabulary.
         let tokens = (1...min(16, maximumTokens)).map { UInt32($0 * 7919 % vocabularySize) }
-        let model = try Model(program: program, weights: weights)
         return try tokens.withUnsafeBufferPointer { tokens in
-            let digest = try model.outputDigest(kind: kind, tokens: tokens)
+            let digest = try Model(program: program, weights: weights).outputDigest(kind: kind, tokens: tokens)
             var entry = [UInt8](repeating: 0, count: SelfTest.byteCount(tokenCount: tokens.count))
             entry.withUnsafeMutableBytes { SelfTest.write(kind: kind, tokens: tokens, digest: digest, to: $0.baseAddress!) }
             return entry

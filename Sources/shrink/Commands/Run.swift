@@ -55,61 +55,40 @@ struct Run: ParsableCommand {
         sessionOptions.threads = options.threadCount
         sessionOptions.instructionSet = try ArtifactFile.forcedInstructionSet()
         sessionOptions.cancelFlag = UnsafePointer(Interrupt.flag)
-        var session = try Session(model, sessionOptions)
         var sampling = SamplerOptions()
         sampling.temperature = temperature
         sampling.topK = topK
         sampling.topP = topP
         sampling.seed = seed
-        var sampler = try Sampler(vocabularySize: Int(model.program.header.vocabularySize), options: sampling)
+        let generator = try TextGenerator(model, tokenizer, sessionOptions, sampling: sampling)
 
         let start = Progress.now()
-        var next = try promptTokens.withUnsafeBufferPointer { try sampler.sample(try session.feed($0)[0]) }
+        let first = try generator.start(promptTokens)
         let decodeStart = Progress.now()
-        var detokenizer = tokenizer.detokenizer()
-        var text = TokenizerBuffer<UInt8>(allocator: .system)
-        var count = 0
-        var stop = "length"
-        var shown = 0
-        func show() {
-            if !options.json { Output.write(UnsafeBufferPointer(rebasing: text.elements[shown...])) }
-            shown = text.count
-        }
+        let stop: TextGenerator.Stop
         do {
-            while true {
-                if tokenizer.isStop(next) { stop = "end"; break }
-                try detokenizer.push(Int32(bitPattern: next), into: &text)
-                show()
-                count += 1
-                if count == maxTokens { break }
-                if session.position == session.context { stop = "context"; break }
-                next = try withUnsafePointer(to: next) { token in
-                    try sampler.sample(try session.step(UnsafeBufferPointer(start: token, count: 1))[0])
-                }
-            }
+            stop = try generator.generate(from: first, limit: maxTokens) { if !options.json { Output.write($0) } }
         } catch {
             if !options.json { Output.line("") }
             throw error
         }
-        try detokenizer.flush(into: &text)
-        show()
         let end = Progress.now()
 
         let prefillRate = Double(promptTokens.count) / max(decodeStart - start, 1e-9)
-        let decodeRate = Double(max(session.position - promptTokens.count, 0)) / max(end - decodeStart, 1e-9)
+        let decodeRate = Double(generator.decodeSteps) / max(end - decodeStart, 1e-9)
         if options.json {
             Output.json([
-                ("prompt", .string(prompt)), ("text", .string(String(decoding: text.elements, as: UTF8.self))),
-                ("prompt_tokens", .integer(promptTokens.count)), ("tokens", .integer(count)), ("stop", .string(stop)),
+                ("prompt", .string(prompt)), ("text", .string(generator.output)),
+                ("prompt_tokens", .integer(promptTokens.count)), ("tokens", .integer(generator.tokenCount)), ("stop", .string(stop.rawValue)),
                 ("prefill_tokens_per_second", .number(prefillRate)), ("decode_tokens_per_second", .number(decodeRate)),
-                ("file_bytes", .integer(FileSize.of(self.model))), ("predicted_session_bytes", .integer(session.byteCount)),
+                ("file_bytes", .integer(FileSize.of(self.model))), ("predicted_session_bytes", .integer(generator.byteCount)),
                 ("start_rss_bytes", .integer(startMemory)), ("peak_rss_bytes", .integer(ProcessMemory.peak)),
             ])
         } else {
             Output.line("")
             if !options.quiet {
                 Output.message(
-                    "\(promptTokens.count) prompt tokens at \(Format.decimal(prefillRate, 0)) tokens/s, \(count) tokens at \(Format.decimal(decodeRate, 0)) tokens/s, peak memory \(Format.bytes(ProcessMemory.peak))")
+                    "\(promptTokens.count) prompt tokens at \(Format.decimal(prefillRate, 0)) tokens/s, \(generator.tokenCount) tokens at \(Format.decimal(decodeRate, 0)) tokens/s, peak memory \(Format.bytes(ProcessMemory.peak))")
             }
         }
     }

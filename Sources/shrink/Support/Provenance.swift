@@ -8,49 +8,55 @@ import ShrinkPasses
 
 /// Where an artifact comes from: its manifest, and the licence and model card that go along.
 struct Provenance {
-    var manifest: JSON
-    var license: [UInt8]?
-    var readme: [UInt8]?
+    let manifest: JSON
+    let license: [UInt8]?
+    let readme: [UInt8]?
 
     init(checkpoint: String, model: ImportedModel, scheme: Scheme, reports: [PassReport]) throws {
-        var licenseName: String?
+        let licenseName: String?
         if checkpoint.hasSuffix(".gguf") {
+            (license, readme) = (nil, nil)
             licenseName = try GGUFFile(path: checkpoint)["general.license"]?.string
         } else {
+            let card = try Provenance.read(["README.md"], in: checkpoint)
             license = try Provenance.read(["LICENSE", "LICENSE.txt", "LICENSE.md"], in: checkpoint)
-            readme = try Provenance.read(["README.md"], in: checkpoint)
-            licenseName = readme.flatMap(Provenance.frontMatterLicense)
+            readme = card
+            licenseName = card.flatMap(Provenance.frontMatterLicense)
         }
-        var sources: [JSON] = []
-        for file in model.files {
-            try Interrupt.check()
-            sources.append(
-                .members([
-                    ("file", .string(String(file.path.split(separator: "/").last ?? ""))), ("bytes", .integer(file.bytes.count)),
-                    ("sha256", .string(Provenance.digest(file))),
-                ]))
+        let passes = reports.reduce(into: [String]()) { names, report in
+            if !names.contains(report.pass) { names.append(report.pass) }
         }
-        var passes: [String] = []
-        for report in reports where !passes.contains(report.pass) { passes.append(report.pass) }
         manifest = .members([
             ("format", .string("\(Program.majorVersion).\(Program.minorVersion)")),
             ("tool", .string("shrink \(Shrink.configuration.version)")),
             ("architecture", .string(model.architecture)),
             ("scheme", .string(scheme.rawValue)),
             ("passes", .array(passes.map { .string($0) })),
-            ("license", licenseName.map { .string($0) } ?? .null),
-            ("source", .array(sources)),
+            ("license", licenseName.map(JSON.string) ?? .null),
+            ("source", .array(try model.files.map(Provenance.source))),
             ("ignored_tensors", .array(model.ignoredTensors.map { .string($0) })),
+        ])
+    }
+
+    private static func source(_ file: MappedFile) throws -> JSON {
+        try Interrupt.check()
+        return .members([
+            ("file", .string(String(file.path.split(separator: "/").last ?? ""))), ("bytes", .integer(file.bytes.count)),
+            ("sha256", .string(digest(file))),
         ])
     }
 
     /// The first of the files that is there; nothing when none is, or it is no ordinary small text.
     private static func read(_ names: [String], in directory: String) throws -> [UInt8]? {
         for name in names {
+            let file: MappedFile
             do {
-                let file = try MappedFile(path: directory + "/" + name)
-                if file.bytes.count <= 1 << 20, !file.bytes.isEmpty { return Array(file.bytes) }
-            } catch where error.code == .notFound {}
+                file = try MappedFile(path: directory + "/" + name)
+            } catch {
+                if error.code == .notFound { continue }
+                throw error
+            }
+            if file.bytes.count <= 1 << 20, !file.bytes.isEmpty { return Array(file.bytes) }
         }
         return nil
     }

@@ -47,6 +47,10 @@ final class ArtifactTextModel: TextModel {
     private let threads: Int
     private let instructionSet: InstructionSet?
     private var session: Session?
+    /// Of the session at hand.
+    private var kind: EntryRecord.Kind?
+    private var context = 0
+    private var chunk = 1
 
     init(_ path: String, threads: Int, verify: Bool) throws {
         model = try ArtifactFile.open(path, verify: verify)
@@ -68,14 +72,19 @@ final class ArtifactTextModel: TextModel {
 
     /// A session of that kind with room for `context` tokens; the one at hand when it fits.
     private func prepare(_ kind: EntryRecord.Kind, context: Int) throws {
-        if let session, session.kind == kind, session.context >= context { return }
+        if kind == self.kind, context <= self.context { return }
         session = nil
+        self.kind = nil
         var options = SessionOptions(kind: kind)
         options.context = kind.isIncremental ? context : maximumTokens(kind)
         options.threads = threads
         options.instructionSet = instructionSet
         options.cancelFlag = UnsafePointer(Interrupt.flag)
-        session = try Session(model, options)
+        let session = try Session(model, options)
+        self.context = session.context
+        chunk = session.chunk
+        self.session = consume session
+        self.kind = kind
     }
 
     func run(
@@ -84,12 +93,14 @@ final class ArtifactTextModel: TextModel {
         try prepare(kind, context: tokens.count)
         session!.reset()
         guard kind == .score else {
-            let output = try segments.withBuffer { segments throws(RuntimeError) in try session!.feed(tokens, segments: segments) }
-            consume(LogitRows(firstToken: 0, count: output.rowCount) { output[$0] })
+            try (segments ?? [UInt32](repeating: 0, count: tokens.count)).withUnsafeBufferPointer { segments in
+                let output = try session!.feed(tokens, segments: segments)
+                consume(LogitRows(firstToken: 0, count: output.rowCount) { output[$0] })
+            }
             return
         }
-        for start in stride(from: 0, to: tokens.count, by: session!.chunk) {
-            let piece = UnsafeBufferPointer(rebasing: tokens[start..<min(start + session!.chunk, tokens.count)])
+        for start in stride(from: 0, to: tokens.count, by: chunk) {
+            let piece = UnsafeBufferPointer(rebasing: tokens[start..<min(start + chunk, tokens.count)])
             let output = try session!.step(piece)
             consume(LogitRows(firstToken: start, count: output.rowCount) { output[$0] })
         }
@@ -140,12 +151,5 @@ extension EntryRecord.Kind {
         case .tag: "token_labels"
         case .encode: "hidden"
         }
-    }
-}
-
-extension Optional where Wrapped == [UInt32] {
-    fileprivate func withBuffer<R, E: Error>(_ body: (UnsafeBufferPointer<UInt32>?) throws(E) -> R) throws(E) -> R {
-        guard let self else { return try body(nil) }
-        return try self.withUnsafeBufferPointer { (buffer) throws(E) in try body(buffer) }
     }
 }

@@ -61,21 +61,18 @@ final class TextTokenizer {
     /// One user message, and perhaps a system message, in the model's chat format, ready for the answer.
     func encodeChat(system: String?, user: String) throws -> [UInt32] {
         buffer.truncate()
-        let roles = (system.map { [("system", $0)] } ?? []) + [("user", user)]
-        var messages: [ChatMessage] = []
-        func add(_ rest: ArraySlice<(String, String)>) throws {
-            guard let (role, content) = rest.first else {
-                try messages.withUnsafeBufferPointer { try tokenizer.encodeChat($0, addGenerationPrompt: true, into: &buffer) }
-                return
+        let parts = (system.map { ["system", $0] } ?? []) + ["user", user]
+        let text = parts.flatMap { Array($0.utf8) }
+        try text.withUnsafeBufferPointer { text in
+            var pieces: [UnsafeBufferPointer<UInt8>] = []
+            var start = 0
+            for part in parts {
+                pieces.append(UnsafeBufferPointer(rebasing: text[start..<start + part.utf8.count]))
+                start += part.utf8.count
             }
-            try role.withUTF8Bytes { role in
-                try content.withUTF8Bytes { content in
-                    messages.append(ChatMessage(role: role, content: content))
-                    try add(rest.dropFirst())
-                }
-            }
+            let messages = stride(from: 0, to: pieces.count, by: 2).map { ChatMessage(role: pieces[$0], content: pieces[$0 + 1]) }
+            try messages.withUnsafeBufferPointer { try tokenizer.encodeChat($0, addGenerationPrompt: true, into: &buffer) }
         }
-        try add(roles[...])
         return buffer.ids.map { UInt32(bitPattern: $0) }
     }
 

@@ -23,6 +23,8 @@ let package = Package(
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+
+        .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
     ],
     cLanguageStandard: .c11
 )

@@ -31,7 +31,7 @@ private let half = 0x1p-24
     @Test func exponentialIsWithinTwoUnits() {
         for x in samples(-87.33, -17.4) {
             let y = apply({ scalar.softmax($0, 2) }, [0, x])[1], exact = exp(Double(x))
-            guard abs(y - exact) <= 2 * ulp(exact) else { return #expect(Bool(false), "exp(\(x)) = \(exact), not \(y)") as Void }
+            guard abs(y - exact) <= 2 * ulp(exact) else { Issue.record("exp(\(x)) = \(exact), not \(y)"); return }
         }
     }
 
@@ -44,7 +44,7 @@ private let half = 0x1p-24
             let x = samples(low, high), y = apply({ scalar.sigmoid($0, x.count, $0) }, x)
             for (x, y) in zip(x, y) {
                 let exact = 1 / (1 + exp(-Double(x)))
-                guard abs(y - exact) <= min(2e-7, 4 * ulp(exact)) else { return #expect(Bool(false), "\(x): \(exact), not \(y)") as Void }
+                guard abs(y - exact) <= min(2e-7, 4 * ulp(exact)) else { Issue.record("\(x): \(exact), not \(y)"); return }
             }
         }
     }
@@ -55,19 +55,20 @@ private let half = 0x1p-24
             for (x, y) in zip(x, y) {
                 let exact = tanh(Double(x))
                 guard abs(y - exact) <= min(2e-7, 5 * ulp(exact)), abs(y) <= 1 + 1.2e-7 else {
-                    return #expect(Bool(false), "\(x): \(exact), not \(y)") as Void
+                    Issue.record("\(x): \(exact), not \(y)"); return
                 }
             }
         }
     }
 
-    /// With |erf error| <= 2e-7: 0.5 |x| 2e-7, and the roundings of x / sqrt 2, of the sum and of the products.
+    /// With |erf error| <= 2e-7: 0.5 |x| 2e-7; two roundings of z = x / sqrt 2, which count z erf'(z) < 0.49
+    /// times; one of the sum, up to 2; one of the product.
     @Test func geluWithErfIsWithinItsBound() {
         for (low, high) in [(-8.0, 8.0), (-0.5, 0.5)] as [(Float, Float)] {
             let x = samples(low, high), y = apply({ scalar.gelu_erf($0, x.count, $0) }, x)
             for (x, y) in zip(x.map(Double.init), y) {
                 let exact = 0.5 * x * (1 + erf(x / 2.0.squareRoot()))
-                guard abs(y - exact) <= 0.5 * abs(x) * 2e-7 + 4 * half * abs(x) else { return #expect(Bool(false), "\(x): \(exact), not \(y)") as Void }
+                guard abs(y - exact) <= 0.5 * abs(x) * 2e-7 + 2.5 * half * abs(x) else { Issue.record("\(x): \(exact), not \(y)"); return }
             }
         }
     }
@@ -80,7 +81,7 @@ private let half = 0x1p-24
             /* Roundings of `inner` count through the slope of tanh, at most 1 / cosh^2. */
             let slope = abs(inner) / (cosh(inner) * cosh(inner))
             guard abs(y - exact) <= 0.5 * abs(x) * (2e-7 + 8 * half * slope) + 4 * half * abs(x) else {
-                return #expect(Bool(false), "\(x): \(exact), not \(y)") as Void
+                Issue.record("\(x): \(exact), not \(y)"); return
             }
         }
     }
@@ -277,17 +278,3 @@ private let half = 0x1p-24
         for d in 0..<dim { #expect(abs(Double(y[d]) - exact[d]) <= 5.1 * (2 * 5 * largest + 50) * half) }
     }
 }
-
-extension String {
-    /// A file of /proc, which has no size to ask for.
-    init(contentsOfProcFile path: String) throws {
-        guard let file = fopen(path, "r") else { throw UnreadableFile(path: path) }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-        self.init(decoding: bytes, as: UTF8.self)
-    }
-}
-
-struct UnreadableFile: Error { let path: String }

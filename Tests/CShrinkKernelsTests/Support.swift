@@ -128,3 +128,17 @@ let readySets = allSets.filter { shrink_isa_query($0) == SHRINK_ISA_READY }
 let scalar: shrink_kernels = shrink_kernels_for(SHRINK_ISA_SCALAR)!.pointee
 
 func name(_ isa: shrink_isa) -> String { String(cString: shrink_isa_name(isa)) }
+
+extension String {
+    /// A file of /proc, which has no size to ask for.
+    init(contentsOfProcFile path: String) throws {
+        guard let file = fopen(path, "r") else { throw UnreadableFile(path: path) }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+        self.init(decoding: bytes, as: UTF8.self)
+    }
+}
+
+struct UnreadableFile: Error { let path: String }

@@ -45,6 +45,7 @@ let package = Package(
             path: "Tests/RuntimeTestSupport"),
         .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(name: "ShrinkRuntimeTests", dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
+        .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
     ],
     cLanguageStandard: .c11
 )

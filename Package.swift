@@ -20,6 +20,9 @@ let package = Package(
         .target(name: "ShrinkJSON"),
         .target(name: "ShrinkGraph"),
         .target(name: "ShrinkTokenizers", dependencies: ["ShrinkFormat", "ShrinkJSON"]),
+        .testTarget(
+            name: "ShrinkTokenizersTests", dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON"],
+            resources: [.copy("Fixtures")]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),

@@ -68,8 +68,9 @@ try tables.withUnsafeBytes { tables in
                 byteCount += size
             }
             append(Int32(ids.count), to: &output)
-            for id in ids.ids { append(id, to: &output) }
-            let decoded = Array(try tokenizer.decode(Array(ids.ids), skipsSpecialTokens: mode == "plain").utf8)
+            let found = ids.withIDs { Array($0) }
+            for id in found { append(id, to: &output) }
+            let decoded = Array(try tokenizer.decode(found, skipsSpecialTokens: mode == "plain").utf8)
             append(Int32(decoded.count), to: &output)
             output.append(contentsOf: decoded)
         }

@@ -15,7 +15,7 @@ extension Tokenizer {
                 try encode(text, pair: pair, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, into: &output)
             }
         }
-        return Array(output.ids)
+        return output.withIDs { Array($0) }
     }
 
     public func decode(_ ids: [Int32], skipsSpecialTokens: Bool = true) throws(RuntimeError) -> String {
@@ -23,7 +23,7 @@ extension Tokenizer {
         var output = TokenizerBuffer<UInt8>(allocator: allocator)
         for id in ids { try detokenizer.push(id, into: &output) }
         try detokenizer.flush(into: &output)
-        return String(decoding: output.elements, as: UTF8.self)
+        return output.withElements { String(decoding: $0, as: UTF8.self) }
     }
 
     /// The tokens of a conversation; see `encodeChat(_:addGenerationPrompt:parseSpecialTokens:into:)`.
@@ -49,6 +49,6 @@ extension Tokenizer {
                 try encodeChat(parts, addGenerationPrompt: addGenerationPrompt, parseSpecialTokens: parseSpecialTokens, into: &output)
             }
         }
-        return Array(output.ids)
+        return output.withIDs { Array($0) }
     }
 }

@@ -157,7 +157,7 @@ extension Tokenizer {
                 try encode(text, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, into: &output)
             }
         }
-        return Encoded(ids: Array(output.ids), types: Array(output.typeIDs))
+        return Encoded(ids: output.withIDs { Array($0) }, types: output.withTypeIDs { Array($0) })
     }
 }
 

@@ -10,7 +10,7 @@ struct ReferenceTests {
     @Test(arguments: Goldens.all)
     func encodesAsTheReferenceLibrary(variant: Goldens.Variant) throws {
         try withTokenizer(variant.definition()) { tokenizer, memory in
-            #expect(variant.cases.count > 100)
+            #expect(variant.cases.count > 90)
             for item in variant.cases {
                 let ids = try tokenizer.encoded(item.text, memory: memory).ids
                 #expect(ids == item.ids, "\(item.text)")
@@ -66,13 +66,15 @@ struct ReferenceTests {
                 for id in item.ids {
                     var output = TokenizerBuffer<UInt8>(allocator: memory.allocator)
                     try detokenizer.push(id, into: &output)
-                    #expect(String(validating: Array(output.elements), as: UTF8.self) != nil)
-                    #expect(output.count <= detokenizer.maximumPushByteCount)
-                    whole += Array(output.elements)
+                    let part = output.withElements { Array($0) }
+                    #expect(String(validating: part, as: UTF8.self) != nil)
+                    #expect(part.count <= detokenizer.maximumPushByteCount)
+                    whole += part
                 }
                 var rest = TokenizerBuffer<UInt8>(allocator: memory.allocator)
                 try detokenizer.flush(into: &rest)
-                #expect(whole + Array(rest.elements) == Array(item.all.utf8))
+                whole += rest.withElements { Array($0) }
+                #expect(whole == Array(item.all.utf8))
             }
         }
     }

@@ -88,7 +88,7 @@ def variants(bpe, pieces):
         "wordpiece": {
             "uncased": word_piece(pieces, normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()),
             "cased": word_piece(pieces, normalizers.BertNormalizer(lowercase=False), pre_tokenizers.BertPreTokenizer(),
-                                added=[AddedToken("do not"), AddedToken("XYZ", lstrip=True, rstrip=True), AddedToken("n't x", special=True)]),
+                                added=[AddedToken("XYZ", lstrip=True, rstrip=True), AddedToken("n't x", special=True)]),
             "marks": word_piece(pieces, normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]),
                                 pre_tokenizers.Whitespace(), cleanup=False),
             "spaces": word_piece(pieces, normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False),

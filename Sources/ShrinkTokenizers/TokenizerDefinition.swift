@@ -69,6 +69,9 @@ public struct TokenizerDefinition: Sendable {
             if token.id >= tokens.count { tokens.append(contentsOf: repeatElement(nil, count: token.id + 1 - tokens.count)) }
             // The library decodes an added token to what it looks for: its content after normalization.
             let text = token.isNormalized ? TextNormalization.normalized(token.content, by: normalizer) : token.content
+            guard text.count <= TokenizerFormat.maximumTokenByteCount else {
+                throw TokenizerError(file: file, "the added token \(token.id) is longer than \(TokenizerFormat.maximumTokenByteCount) bytes")
+            }
             var entry: Token
             if let known = tokens[token.id], text == token.content { entry = known } else { entry = try makeToken(text) }
             if text != token.content { entry.isLookedUp = false }

@@ -8,7 +8,6 @@ import Testing
 struct HostileTableTests {
     static let probe = Array("Élan [SEP] 中 don't 12345 \u{1100}\u{1161}e\u{301}\u{323} THE wordy <mask>  x<|im_end|> 👍".utf8) + [0xFF]
 
-    /// A small vocabulary keeps the tables small; what is left are the character classes.
     private func use(_ tables: UnsafeRawBufferPointer, _ memory: TestMemory) {
         do {
             var tokenizer = try Tokenizer(tables: tables, allocator: memory.allocator)
@@ -24,7 +23,7 @@ struct HostileTableTests {
         var tables = try Goldens.all.first { $0.name == name }!.definition().encodedTables()
         try tables.withUnsafeMutableBytes { tables in
             for i in tables.indices {
-                // Which bit of a byte matters; the seldom-read middle of the classes is sampled.
+                // One bit, and all of them.
                 let original = tables[i]
                 tables[i] = original ^ UInt8(1 << (i * 5 % 8))
                 use(UnsafeRawBufferPointer(tables), memory)
@@ -42,7 +41,7 @@ struct HostileTableTests {
         let tables = try Goldens.byteLevel["added"].definition().encodedTables()
         for count in Array(0..<1024) + Array(stride(from: 1024, to: tables.count, by: 61)) + [tables.count - 1] {
             tables.withUnsafeBytes { bytes in
-                #expect(throws: RuntimeError.self) {
+                _ = #expect(throws: RuntimeError.self) {
                     _ = try Tokenizer(tables: UnsafeRawBufferPointer(rebasing: bytes[0..<count]), allocator: memory.allocator)
                 }
             }
@@ -52,7 +51,7 @@ struct HostileTableTests {
     @Test func refusesTrailingBytes() throws {
         let tables = try Goldens.byteLevel["smollm"].definition().encodedTables() + [0]
         tables.withUnsafeBytes { bytes in
-            #expect(throws: RuntimeError.self) { _ = try Tokenizer(tables: bytes, allocator: TestMemory().allocator) }
+            _ = #expect(throws: RuntimeError.self) { _ = try Tokenizer(tables: bytes, allocator: TestMemory().allocator) }
         }
     }
 

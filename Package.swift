@@ -20,6 +20,9 @@ let package = Package(
         .target(name: "ShrinkJSON"),
         .target(name: "ShrinkGraph"),
         .target(name: "ShrinkTokenizers", dependencies: ["ShrinkFormat", "ShrinkJSON"]),
+        .testTarget(
+            name: "ShrinkTokenizersTests", dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON"],
+            resources: [.copy("Fixtures")]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
         .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),

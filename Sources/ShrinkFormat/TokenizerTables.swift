@@ -268,7 +268,7 @@ public enum TokenizerHash {
 }
 
 /// Where and why bytes are not tokenizer tables that this reader can use.
-public struct TokenizerTablesError: Error, Equatable, Sendable {
+public struct TokenizerTablesError: Error, Sendable {
     public var isVersion: Bool
     public var message: StaticString
     /// A section or byte number that belongs to the message.
@@ -279,6 +279,4 @@ public struct TokenizerTablesError: Error, Equatable, Sendable {
         self.detail = detail
         self.isVersion = isVersion
     }
-
-    public static func == (a: Self, b: Self) -> Bool { a.isVersion == b.isVersion && a.detail == b.detail }
 }

@@ -9,6 +9,7 @@ import ShrinkFormat
 /// a time; any number of tokenizers may share the tables.
 public struct Tokenizer: ~Copyable {
     public let tables: TokenizerTables
+    let allocator: Allocator
     private var normalizer: TokenizerNormalizer
     private var merger: BytePairMerger
     private let wordPiece: WordPieceMatcher
@@ -30,6 +31,7 @@ public struct Tokenizer: ~Copyable {
 
     public init(tables: TokenizerTables, allocator: Allocator) throws(RuntimeError) {
         self.tables = tables
+        self.allocator = allocator
         normalizer = try TokenizerNormalizer(tables: tables, allocator: allocator)
         merger = BytePairMerger(tables: tables, allocator: allocator)
         wordPiece = WordPieceMatcher(tables: tables)

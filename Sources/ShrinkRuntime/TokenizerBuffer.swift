@@ -11,8 +11,15 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
 
     public var count: Int { storedCount }
 
-    /// The elements; valid until the next `reserve`, `append` or change of count.
-    public var elements: UnsafeBufferPointer<Element> { UnsafeBufferPointer(start: base, count: storedCount) }
+    /// Gives the elements to `body`; they are not to be used after it.
+    public func withElements<R, E>(_ body: (UnsafeBufferPointer<Element>) throws(E) -> R) throws(E) -> R {
+        defer { extendLifetime(self) }
+        return try body(elements)
+    }
+
+    /// The elements, valid until the next `reserve`, `append` or change of count, for an owner that
+    /// keeps this buffer alive: a pointer does not.
+    var elements: UnsafeBufferPointer<Element> { UnsafeBufferPointer(start: base, count: storedCount) }
 
     /// Makes room for `capacity` elements, at least doubling when it must grow.
     ///
@@ -72,8 +79,12 @@ public struct TokenBuffer: ~Copyable {
     }
 
     public var count: Int { idBuffer.count }
-    public var ids: UnsafeBufferPointer<Int32> { idBuffer.elements }
-    public var typeIDs: UnsafeBufferPointer<Int32> { typeBuffer.elements }
+
+    /// Gives the token ids to `body`; they are not to be used after it.
+    public func withIDs<R, E>(_ body: (UnsafeBufferPointer<Int32>) throws(E) -> R) throws(E) -> R { try idBuffer.withElements(body) }
+
+    /// Gives the type ids to `body`; they are not to be used after it.
+    public func withTypeIDs<R, E>(_ body: (UnsafeBufferPointer<Int32>) throws(E) -> R) throws(E) -> R { try typeBuffer.withElements(body) }
 
     public mutating func reserve(_ capacity: Int) throws(RuntimeError) {
         try idBuffer.reserve(capacity)

@@ -62,12 +62,19 @@ public struct TokenizerDefinition: Sendable {
     /// The name of the chat template, such as "smollm2"; nil when there is none or it is unknown.
     public var chatTemplateName: String? { chat.name }
 
-    /// Puts added tokens into the vocabulary; `token` makes the entry of a new one from its text.
+    /// Puts added tokens into the vocabulary, once `normalizer` is known; `token` makes the entry of a
+    /// new one from its text.
     mutating func add(_ added: [AddedToken], token makeToken: ([UInt8]) throws(TokenizerError) -> Token) throws(TokenizerError) {
         for token in added where !token.content.isEmpty {
             if token.id >= tokens.count { tokens.append(contentsOf: repeatElement(nil, count: token.id + 1 - tokens.count)) }
+            // The library decodes an added token to what it looks for: its content after normalization.
+            let text = token.isNormalized ? TextNormalization.normalized(token.content, by: normalizer) : token.content
+            guard text.count <= TokenizerFormat.maximumTokenByteCount else {
+                throw TokenizerError(file: file, "the added token \(token.id) is longer than \(TokenizerFormat.maximumTokenByteCount) bytes")
+            }
             var entry: Token
-            if let known = tokens[token.id] { entry = known } else { entry = try makeToken(token.content) }
+            if let known = tokens[token.id], text == token.content { entry = known } else { entry = try makeToken(text) }
+            if text != token.content { entry.isLookedUp = false }
             if token.isSpecial { entry.flags.insert(.special) }
             tokens[token.id] = entry
             addedTokens.append(token)

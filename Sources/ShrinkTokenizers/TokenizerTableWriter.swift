@@ -33,7 +33,7 @@ private struct TokenizerTableWriter {
             header.chatTemplate = .chatML
             self[.defaultSystemMessage] = Array(message.utf8)
         }
-        writeTokens(definition)
+        try writeTokens(definition)
         try writeModel(definition)
         writeCharacters(definition)
         writeAddedTokens(definition)
@@ -52,7 +52,10 @@ private struct TokenizerTableWriter {
         for value in values { withUnsafeBytes(of: value.littleEndian) { self.sections[section.rawValue] += $0 } }
     }
 
-    private mutating func writeTokens(_ definition: TokenizerDefinition) {
+    private mutating func writeTokens(_ definition: TokenizerDefinition) throws(TokenizerError) {
+        guard definition.tokens.reduce(0, { $0 + ($1?.bytes.count ?? 0) }) < 1 << 30 else {
+            throw TokenizerError(file: definition.file, "the vocabulary has more than 1 GiB of text")
+        }
         var offsets: [UInt32] = [0]
         for token in definition.tokens {
             self[.tokenBytes] += token?.bytes ?? []

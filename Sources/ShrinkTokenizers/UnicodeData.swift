@@ -1,4 +1,4 @@
-// Written by Tools/goldens/tokenizers_unicode.py; not to be edited by hand.
+// Written by Tools/goldens/tokenizer_unicode.py; not to be edited by hand.
 
 /// What the `tokenizers` library (0.23.3) believes about every code point; numbers in base 36.
 ///

@@ -166,7 +166,7 @@ def main():
     maps["combiningClasses"] = " ".join(f"{base36(a)}:{base36(b - a)},{base36(k)}" for a, b, k in ranges)
 
     out = [
-        "// Written by Tools/goldens/tokenizers_unicode.py; not to be edited by hand.",
+        "// Written by Tools/goldens/tokenizer_unicode.py; not to be edited by hand.",
         "",
         "/// What the `tokenizers` library (0.23.3) believes about every code point; numbers in base 36.",
         "///",

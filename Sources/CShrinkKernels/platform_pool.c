@@ -5,12 +5,13 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* How long a waiting thread keeps its core before it parks. */
+/* How long a waiting thread keeps its core before it parks, when there is a core for every thread. */
 #define SPIN_NANOSECONDS 40000
 
 typedef struct {
@@ -24,6 +25,7 @@ struct shrink_pool {
     shrink_work work;
     void *work_context;
     size_t count;
+    int64_t spin_nanoseconds;
     uint32_t stopping;
     /* Each on its own cache line: `generation` is read by all while spinning, `pending` written by all. */
     _Alignas(64) uint32_t generation;   /* one more for every run and for the end */
@@ -58,15 +60,15 @@ static void futex_wake_all(uint32_t *word) {
 /* Returns once *word differs from `value`: spins first, then parks, counted in *parked. The count
  * and the word are changed and read in one total order, so that whoever changes the word either
  * sees the count and wakes, or is seen before the thread sleeps. */
-static uint32_t wait_while(uint32_t *word, uint32_t value, uint32_t *parked) {
+static uint32_t wait_while(uint32_t *word, uint32_t value, uint32_t *parked, int64_t spin_nanoseconds) {
     int64_t end = 0;
-    for (unsigned turn = 0;; turn++) {
+    for (unsigned turn = 0; spin_nanoseconds > 0; turn++) {
         uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
         if (seen != value) return seen;
         pause_core();
         if (turn % 64 == 63) {
             int64_t now = now_nanoseconds();
-            if (end == 0) end = now + SPIN_NANOSECONDS;
+            if (end == 0) end = now + spin_nanoseconds;
             else if (now >= end) break;
         }
     }
@@ -86,11 +88,16 @@ static void *run_worker(void *argument) {
     shrink_pool *pool = self->pool;
     uint32_t generation = 0;
     for (;;) {
-        generation = wait_while(&pool->generation, generation, &pool->parked_workers);
+        generation = wait_while(&pool->generation, generation, &pool->parked_workers, pool->spin_nanoseconds);
         if (pool->stopping) return NULL;
         if (self->index < pool->count) pool->work(pool->work_context, self->index);
         if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
     }
+}
+
+static size_t usable_cores(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
 size_t shrink_pool_byte_count(size_t threads) {
@@ -111,6 +118,7 @@ static void stop_workers(shrink_pool *pool, size_t end) {
 int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
     shrink_pool *pool = memory;
     pool->threads = threads;
+    pool->spin_nanoseconds = threads <= usable_cores() ? SPIN_NANOSECONDS : 0;
     pool->generation = 0;
     pool->stopping = 0;
     pool->parked_workers = 0;
@@ -155,5 +163,5 @@ void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_c
     start_generation(pool);
     work(work_context, 0);
     for (uint32_t left = __atomic_load_n(&pool->pending, __ATOMIC_ACQUIRE); left != 0;)
-        left = wait_while(&pool->pending, left, &pool->parked_caller);
+        left = wait_while(&pool->pending, left, &pool->parked_caller, pool->spin_nanoseconds);
 }

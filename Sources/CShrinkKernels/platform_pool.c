@@ -16,7 +16,6 @@
 
 typedef struct {
     shrink_pool *pool;
-    size_t index;
     pthread_t thread;
 } worker;
 
@@ -24,13 +23,14 @@ struct shrink_pool {
     size_t threads;
     shrink_work work;
     void *work_context;
-    size_t count;
     int64_t spin_nanoseconds;
     uint32_t stopping;
-    /* Each on its own cache line: `generation` is read by all while spinning, `pending` written by all. */
+    /* Each on its own cache line: `generation` is read by all while spinning, `shares` and `pending` written by all. */
     _Alignas(64) uint32_t generation;   /* one more for every run and for the end */
     uint32_t parked_workers;
-    _Alignas(64) uint32_t pending;      /* workers that have not finished this run */
+    /* generation << 32 | shares << 16 | the first share that nobody has taken */
+    _Alignas(64) uint64_t shares;
+    uint32_t pending;                   /* shares of this run, but the caller's first, that are not done */
     uint32_t parked_caller;
     _Alignas(64) worker workers[];
 };
@@ -83,15 +83,29 @@ static void wake_parked(uint32_t *word, uint32_t *parked) {
     if (__atomic_load_n(parked, __ATOMIC_SEQ_CST) != 0) futex_wake_all(word);
 }
 
+/* Does shares of a run for as long as there are any. Whoever is free takes the next one, so that a
+ * thread that the system does not schedule holds nobody up; a thread that comes late finds the
+ * shares taken, or those of a later generation, and touches nothing else. */
+static void do_shares(shrink_pool *pool, uint32_t generation) {
+    uint64_t seen = __atomic_load_n(&pool->shares, __ATOMIC_ACQUIRE);
+    for (;;) {
+        uint32_t next = seen & 0xffff, count = seen >> 16 & 0xffff;
+        if (seen >> 32 != generation || next >= count) return;
+        if (!__atomic_compare_exchange_n(&pool->shares, &seen, seen + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        pool->work(pool->work_context, next);
+        if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
+        seen = __atomic_load_n(&pool->shares, __ATOMIC_ACQUIRE);
+    }
+}
+
 static void *run_worker(void *argument) {
     worker *self = argument;
     shrink_pool *pool = self->pool;
     uint32_t generation = 0;
     for (;;) {
         generation = wait_while(&pool->generation, generation, &pool->parked_workers, pool->spin_nanoseconds);
-        if (pool->stopping) return NULL;
-        if (self->index < pool->count) pool->work(pool->work_context, self->index);
-        if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
+        if (__atomic_load_n(&pool->stopping, __ATOMIC_ACQUIRE)) return NULL;
+        do_shares(pool, generation);
     }
 }
 
@@ -110,7 +124,7 @@ static void start_generation(shrink_pool *pool) {
 }
 
 static void stop_workers(shrink_pool *pool, size_t end) {
-    pool->stopping = 1;
+    __atomic_store_n(&pool->stopping, 1, __ATOMIC_RELEASE);
     start_generation(pool);
     for (size_t i = 1; i < end; i++) pthread_join(pool->workers[i].thread, NULL);
 }
@@ -122,6 +136,7 @@ int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
     pool->generation = 0;
     pool->stopping = 0;
     pool->parked_workers = 0;
+    pool->shares = 0;
     pool->pending = 0;
     pool->parked_caller = 0;
 
@@ -135,7 +150,6 @@ int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
     error = pthread_attr_setstacksize(&attributes, SHRINK_POOL_STACK_BYTES);
     for (size_t i = 1; i < threads && error == 0; i++) {
         pool->workers[i].pool = pool;
-        pool->workers[i].index = i;
         error = pthread_create(&pool->workers[i].thread, &attributes, run_worker, &pool->workers[i]);
         if (error != 0) stop_workers(pool, i);
     }
@@ -156,12 +170,14 @@ void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_c
         for (size_t i = 0; i < count; i++) work(work_context, i);
         return;
     }
+    uint32_t generation = pool->generation + 1;
     pool->work = work;
     pool->work_context = work_context;
-    pool->count = count;
-    __atomic_store_n(&pool->pending, (uint32_t)(pool->threads - 1), __ATOMIC_RELEASE);
+    __atomic_store_n(&pool->pending, (uint32_t)(count - 1), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&pool->shares, (uint64_t)generation << 32 | (uint64_t)count << 16 | 1, __ATOMIC_RELEASE);
     start_generation(pool);
     work(work_context, 0);
+    do_shares(pool, generation);
     for (uint32_t left = __atomic_load_n(&pool->pending, __ATOMIC_ACQUIRE); left != 0;)
         left = wait_while(&pool->pending, left, &pool->parked_caller, pool->spin_nanoseconds);
 }

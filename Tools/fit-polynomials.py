@@ -64,39 +64,24 @@ q = q / bound ** np.arange(len(q))
 r = np.linspace(-bound, bound, 20001)
 exp_error = np.max(np.abs((1 + r + r * r * polynomial.polyval(r, rounded(q))) / np.exp(r) - 1))
 
-# erf(x) = x P(t), t = x^2 * (2 / limit^2) - 1, for |x| < limit; +-1 outside. Absolute error.
-erf_limit = np.float64(np.float32(3.92))
-square = erf_limit**2
+# erf(x) = x P(t), t = x^2 * slope - centre, for |x| < limit; +-1 outside. Absolute error. The centre lies
+# past the middle because an error of P counts x times.
+erf_limit = 3.75
+erf_slope = np.float64(np.float32(2 / erf_limit**2))
+erf_centre = np.float64(np.float32(1.1))
 
 
-def erf_ratio(u):
-    root = np.sqrt(np.maximum(u, 1e-12))
+def erf_ratio(t):
+    root = np.sqrt(np.maximum((t + erf_centre) / erf_slope, 1e-12))
     return erf(root) / root
 
 
-p = fit_polynomial(erf_ratio, lambda u: np.sqrt(u) + 0.5, 0, square, 15)
+p = fit_polynomial(erf_ratio, lambda t: np.sqrt(np.maximum((t + erf_centre) / erf_slope, 0)) + 0.3,
+                   -erf_centre, erf_limit**2 * erf_slope - erf_centre, 16)
+middle, radius = erf_limit**2 * erf_slope / 2 - erf_centre, erf_limit**2 * erf_slope / 2
+p = polynomial.Polynomial(p)(polynomial.Polynomial([-middle / radius, 1 / radius])).coef
 x = np.linspace(-erf_limit, erf_limit, 200001)
-slope = np.float64(np.float32(2 / square))
-erf_error = np.max(np.abs(x * polynomial.polyval(x * x * slope - 1, rounded(p)) - erf(x)))
-
-# tanh(x) = x N(x^2) / D(x^2) for |x| < limit; +-1 outside. Relative error.
-tanh_limit = np.float64(np.float32(9.02))
-unit, x = nodes(0, tanh_limit)
-x = tanh_limit * ((unit + 1) / 2) ** 1.5 + 1e-4
-ratio = np.tanh(x) / x
-degree_n, degree_d = 5, 4
-u = (x / tanh_limit) ** 2
-denominator = np.ones_like(x)
-for _ in range(30):
-    columns = np.hstack([u[:, None] ** np.arange(degree_n + 1),
-                         -ratio[:, None] * u[:, None] ** np.arange(1, degree_d + 1)])
-    c = lawson(columns, ratio, 1 / np.abs(denominator) / ratio, 60)
-    n, d = c[:degree_n + 1], np.concatenate([[1], c[degree_n + 1:]])
-    denominator = polynomial.polyval(u, d)
-n = n / tanh_limit ** (2 * np.arange(len(n)))
-d = d / tanh_limit ** (2 * np.arange(len(d)))
-x = np.linspace(1e-6, tanh_limit, 200001)
-tanh_error = np.max(np.abs(x * polynomial.polyval(x * x, rounded(n)) / polynomial.polyval(x * x, rounded(d)) / np.tanh(x) - 1))
+erf_error = np.max(np.abs(x * polynomial.polyval(x * x * erf_slope - erf_centre, rounded(p)) - erf(x)))
 
 print("/* Printed by Tools/fit-polynomials.py: change that, not this.\n"
       " * Each list holds the coefficients for Horner's rule, the one of the highest power first. */")
@@ -108,13 +93,12 @@ constant("EXP_LN2_HIGH", 0.693359375, "ln 2 in 9 bits: exact times an integer be
 constant("EXP_LN2_LOW", np.log(2) - 0.693359375, "the rest of ln 2")
 constant("ROUND_MAGIC", 12582912.0, "1.5 * 2^23: v + magic - magic rounds |v| < 2^22 to nearest even")
 constant("ERF_LIMIT", erf_limit, "from here on erf is +-1")
-constant("ERF_SLOPE", slope, "2 / limit^2")
-constant("TANH_LIMIT", tanh_limit, "from here on tanh is +-1")
+constant("ERF_SLOPE", erf_slope, "t = x^2 * slope - centre")
+constant("ERF_CENTRE", erf_centre, "t = x^2 * slope - centre")
+constant("ERF_CONSTANT", p[0], "c of P, see ERF_POLYNOMIAL_0")
 show("EXP_POLYNOMIAL", q, f"q of exp(r) = 1 + (r + r^2 q(r)), |r| <= ln(2)/2, relative error {exp_error:.1e}")
 for part in range(4):
-    show(f"ERF_POLYNOMIAL_{part}", p[part::4],
-         f"P{part} of erf(x) = x P(t), P(t) = P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4)), t = x^2 * slope - 1, "
+    show(f"ERF_POLYNOMIAL_{part}", p[1 + part::4],
+         f"P0 of erf(x) = x P(t), P(t) = c + t (P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4))), "
          f"absolute error {erf_error:.1e}" if part == 0 else f"P{part}")
-show("TANH_NUMERATOR", n, f"N of tanh(x) = x (N(x^2) / D(x^2)), relative error {tanh_error:.1e}")
-show("TANH_DENOMINATOR", d, "D")
 print("\n#endif")

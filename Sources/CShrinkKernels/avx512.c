@@ -41,14 +41,6 @@ INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t code
     return (vu)sums_of_lanes(dots) + 128u * of_q;
 }
 
-/* The codes become the low bytes of 2^23 + code; both differences are exact. */
-INLINE vf code_differences(const uint8_t *codes, int32_t zero) {
-    const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i copies = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)codes));
-    __m512i bits = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), 0x1111111111111111, copies, each);
-    return (vf)bits - (8388608.0f + (float)zero);
-}
-
 #include "float_kernels.inc"
 
 /* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. */

@@ -9,9 +9,10 @@
 #define EXP_LN2_HIGH (0x1.6300000000000p-1f)  /* ln 2 in 9 bits: exact times an integer below 2^15 */
 #define EXP_LN2_LOW (-0x1.bd01060000000p-13f)  /* the rest of ln 2 */
 #define ROUND_MAGIC (0x1.8000000000000p+23f)  /* 1.5 * 2^23: v + magic - magic rounds |v| < 2^22 to nearest even */
-#define ERF_LIMIT (0x1.f5c2900000000p+1f)  /* from here on erf is +-1 */
-#define ERF_SLOPE (0x1.0a8e3c0000000p-3f)  /* 2 / limit^2 */
-#define TANH_LIMIT (0x1.20a3d80000000p+3f)  /* from here on tanh is +-1 */
+#define ERF_LIMIT (0x1.e000000000000p+1f)  /* from here on erf is +-1 */
+#define ERF_SLOPE (0x1.2345680000000p-3f)  /* t = x^2 * slope - centre */
+#define ERF_CENTRE (0x1.19999a0000000p+0f)  /* t = x^2 * slope - centre */
+#define ERF_CONSTANT (0x1.702c100000000p-2f)  /* c of P, see ERF_POLYNOMIAL_0 */
 
 /* q of exp(r) = 1 + (r + r^2 q(r)), |r| <= ln(2)/2, relative error 5.2e-09 */
 #define EXP_POLYNOMIAL(FIRST, NEXT) \
@@ -21,49 +22,32 @@
     NEXT(0x1.55548e0000000p-3f) \
     NEXT(0x1.0000000000000p-1f)
 
-/* P0 of erf(x) = x P(t), P(t) = P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4)), t = x^2 * slope - 1, absolute error 4.6e-08 */
+/* P0 of erf(x) = x P(t), P(t) = c + t (P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4))), absolute error 5.5e-08 */
 #define ERF_POLYNOMIAL_0(FIRST, NEXT) \
-    FIRST(0x1.006fe60000000p-9f) \
-    NEXT(0x1.e6fb4a0000000p-6f) \
-    NEXT(0x1.7316d80000000p-4f) \
-    NEXT(0x1.7164fe0000000p-2f)
+    FIRST(-0x1.17966e0000000p-11f) \
+    NEXT(-0x1.1c98640000000p-7f) \
+    NEXT(-0x1.792c400000000p-5f) \
+    NEXT(-0x1.4e3e0a0000000p-3f)
 
 /* P1 */
 #define ERF_POLYNOMIAL_1(FIRST, NEXT) \
-    FIRST(-0x1.73c64a0000000p-10f) \
-    NEXT(-0x1.47bf180000000p-6f) \
-    NEXT(-0x1.2f2ec80000000p-4f) \
-    NEXT(-0x1.70dcca0000000p-3f)
+    FIRST(0x1.27a5460000000p-18f) \
+    NEXT(0x1.3291b60000000p-8f) \
+    NEXT(0x1.0e44d20000000p-5f) \
+    NEXT(0x1.c48d9e0000000p-4f)
 
 /* P2 */
 #define ERF_POLYNOMIAL_2(FIRST, NEXT) \
-    FIRST(0x1.118c1c0000000p-9f) \
-    NEXT(0x1.d032f20000000p-7f) \
-    NEXT(0x1.de51ca0000000p-5f) \
-    NEXT(0x1.129ae60000000p-3f)
+    FIRST(-0x1.6aa0cc0000000p-13f) \
+    NEXT(-0x1.5b90b60000000p-9f) \
+    NEXT(-0x1.707aee0000000p-6f) \
+    NEXT(-0x1.4f45200000000p-4f)
 
 /* P3 */
 #define ERF_POLYNOMIAL_3(FIRST, NEXT) \
-    FIRST(-0x1.b5ff6e0000000p-11f) \
-    NEXT(-0x1.f4815e0000000p-8f) \
-    NEXT(-0x1.63d5200000000p-5f) \
-    NEXT(-0x1.bf32d40000000p-4f)
-
-/* N of tanh(x) = x (N(x^2) / D(x^2)), relative error 9.1e-09 */
-#define TANH_NUMERATOR(FIRST, NEXT) \
-    FIRST(-0x1.ad5fd80000000p-37f) \
-    NEXT(0x1.06b9840000000p-25f) \
-    NEXT(0x1.d5e3740000000p-16f) \
-    NEXT(0x1.fb07ae0000000p-9f) \
-    NEXT(0x1.182a2c0000000p-3f) \
-    NEXT(0x1.0000000000000p+0f)
-
-/* D */
-#define TANH_DENOMINATOR(FIRST, NEXT) \
-    FIRST(0x1.5993800000000p-20f) \
-    NEXT(0x1.9cff040000000p-12f) \
-    NEXT(0x1.be65660000000p-6f) \
-    NEXT(0x1.e16a6a0000000p-2f) \
-    NEXT(0x1.0000000000000p+0f)
+    FIRST(0x1.1ebf3e0000000p-13f) \
+    NEXT(0x1.adcf0e0000000p-10f) \
+    NEXT(0x1.dc21340000000p-7f) \
+    NEXT(0x1.fac66e0000000p-5f)
 
 #endif

@@ -23,52 +23,49 @@ static float fold(const lanes *sum) {
 #define FIRST(c) float p = c;
 #define NEXT(c) p = p * r + c;
 
-static float horner_exp(float r) {
-    EXP_POLYNOMIAL(FIRST, NEXT)
-    return p;
+static float exp_polynomial(float r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
+static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+
+/* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST. */
+typedef struct { float power, rest; } split;
+
+static split split_exponential(float x) {
+    float n = (x * EXP_LOG2E + ROUND_MAGIC) - ROUND_MAGIC;
+    float r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    split e = {.rest = (exp_polynomial(r) * (r * r)) + r};
+    memcpy(&e.power, &bits, 4);
+    return e;
 }
 
 static float exponential(float x) {
     if (x < EXP_LOWEST) return 0;
     if (x > EXP_HIGHEST) return __builtin_inff();
     if (x != x) return x;
-    float n = (x * EXP_LOG2E + ROUND_MAGIC) - ROUND_MAGIC;
-    float r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
-    float p = ((horner_exp(r) * (r * r)) + r) + 1.0f;
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, 4);
-    return p * power;
+    split e = split_exponential(x);
+    return (e.rest + 1.0f) * e.power;
 }
 
 static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
-static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
-static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
-static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
-
 static float error_function(float x) {
     if (x >= ERF_LIMIT) return 1;
     if (x <= -ERF_LIMIT) return -1;
-    float t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
-    return x * ((erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r)));
+    float t = (x * x) * ERF_SLOPE - ERF_CENTRE, square = t * t, r = square * square;
+    float p = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
+    return x * (t * p + ERF_CONSTANT);
 }
 
-static float tanh_numerator(float r) {
-    TANH_NUMERATOR(FIRST, NEXT)
-    return p;
-}
-
-static float tanh_denominator(float r) {
-    TANH_DENOMINATOR(FIRST, NEXT)
-    return p;
-}
-
+/* With g = exp(2|x|) - 1: g / (g + 2), which is 1 from |x| = 10 on. */
 static float hyperbolic_tangent(float x) {
-    if (x >= TANH_LIMIT) return 1;
-    if (x <= -TANH_LIMIT) return -1;
-    return x * (tanh_numerator(x * x) / tanh_denominator(x * x));
+    if (x != x) return x;
+    float magnitude = __builtin_fabsf(x);
+    split e = split_exponential(2.0f * (magnitude > 10.0f ? 10.0f : magnitude));
+    float g = e.power * e.rest + (e.power - 1.0f);
+    return __builtin_copysignf(g / (g + 2.0f), x);
 }
 
 /* A NaN gives `low`. */

@@ -96,54 +96,47 @@ INLINE vf round_to_even(vf v) { return (v + ROUND_MAGIC) - ROUND_MAGIC; }
 #define FIRST(c) vf p = c;
 #define NEXT(c) p = p * r + c;
 
-INLINE vf exp_polynomial(vf r) {
-    EXP_POLYNOMIAL(FIRST, NEXT)
-    return p;
-}
+INLINE vf exp_polynomial(vf r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
+INLINE vf erf_part_0(vf r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
+INLINE vf erf_part_1(vf r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
+INLINE vf erf_part_2(vf r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
+INLINE vf erf_part_3(vf r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
 
-/* Outside the limits the lanes hold garbage until the last two lines; a NaN stays one through `r`. */
-INLINE vf exponential(vf x) {
+/* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST; elsewhere garbage, but
+ * `rest` is NaN where x is. The low bits of x log2(e) + magic are n. */
+typedef struct { vf power, rest; } split;
+
+INLINE split split_exponential(vf x) {
     vf shifted = x * EXP_LOG2E + ROUND_MAGIC;
     vf n = shifted - ROUND_MAGIC;
     vf r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
-    vf p = ((exp_polynomial(r) * (r * r)) + r) + 1.0f;
-    vf y = p * as_float((as_bits(shifted) << 23) + 0x3f800000);
+    return (split){as_float((as_bits(shifted) << 23) + 0x3f800000), (exp_polynomial(r) * (r * r)) + r};
+}
+
+INLINE vf exponential(vf x) {
+    split e = split_exponential(x);
+    vf y = (e.rest + 1.0f) * e.power;
     y = x < EXP_LOWEST ? (vf)0 : y;
     return x > EXP_HIGHEST ? (vf)__builtin_inff() : y;
 }
 
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* +-1 where |x| >= limit. */
-INLINE vf saturate(vf y, vf x, float limit) {
-    y = x >= limit ? (vf)1.0f : y;
-    return x <= -limit ? (vf)-1.0f : y;
-}
-
-INLINE vf erf_part_0(vf r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
-INLINE vf erf_part_1(vf r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
-INLINE vf erf_part_2(vf r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
-INLINE vf erf_part_3(vf r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
-
 INLINE vf error_function(vf x) {
-    vf t = (x * x) * ERF_SLOPE - 1.0f, square = t * t, r = square * square;
-    vf y = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
-    return saturate(x * y, x, ERF_LIMIT);
+    vf t = (x * x) * ERF_SLOPE - ERF_CENTRE, square = t * t, r = square * square;
+    vf p = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
+    vf y = x * (t * p + ERF_CONSTANT);
+    y = x >= ERF_LIMIT ? (vf)1.0f : y;
+    return x <= -ERF_LIMIT ? (vf)-1.0f : y;
 }
 
-INLINE vf tanh_numerator(vf r) {
-    TANH_NUMERATOR(FIRST, NEXT)
-    return p;
-}
-
-INLINE vf tanh_denominator(vf r) {
-    TANH_DENOMINATOR(FIRST, NEXT)
-    return p;
-}
-
+/* With g = exp(2|x|) - 1: g / (g + 2), which is 1 from |x| = 10 on. */
 INLINE vf hyperbolic_tangent(vf x) {
-    vf square = x * x;
-    return saturate(x * (tanh_numerator(square) / tanh_denominator(square)), x, TANH_LIMIT);
+    const vi sign = (vi)(int32_t)0x80000000;
+    vf magnitude = as_float(as_bits(x) & ~sign);
+    split e = split_exponential(2.0f * (magnitude > 10.0f ? (vf)10.0f : magnitude));
+    vf g = e.power * e.rest + (e.power - 1.0f);
+    return as_float(as_bits(g / (g + 2.0f)) | (as_bits(x) & sign));
 }
 
 #undef FIRST

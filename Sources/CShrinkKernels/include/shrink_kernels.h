@@ -5,14 +5,20 @@
  *  - integer sums are exact in int32;
  *  - floating point is IEEE binary32, round to nearest even, without fused multiply-add (every
  *    translation unit is compiled with FP_CONTRACT OFF) and without reassociation;
- *  - a float sum over a row has one shape: element i is added to lane i % 16 in ascending order of
- *    i (lanes start at +0, or for the mean-square at +0), then the lanes are folded
+ *  - a float sum over a row (a striped sum) has one shape: element i is added to lane i % 16 in
+ *    ascending order of i, all lanes starting at +0, then the lanes are folded
  *    l[i] += l[i+8], l[i] += l[i+4], l[i] += l[i+2], l[0] + l[1];
- *  - exp, tanh, erf and sigmoid are the polynomials of this library, never libm's.
- * The scalar table is the reference that the others are tested against with ==.
+ *  - exp, tanh, erf and sigmoid are the polynomials of this library (polynomials.h), never libm's:
+ *    exp within 2 units in the last place, 0 below -87.34 and infinity above 88.3; tanh, sigmoid and
+ *    erf within 2e-7; tanh and sigmoid (above -87.3) also within 4 units;
+ *  - a NaN is a NaN: IEEE 754 leaves its sign and payload open, and so does this contract.
+ * The scalar table is the reference that the others are tested against with ==. All of it holds in the
+ * default floating-point environment: round to nearest, subnormals kept.
  *
  * Nothing here checks its arguments: the program verifier has bounded them. Any bit pattern of a
- * float, NaN and infinity included, is safe: no trap, no undefined conversion.
+ * float, NaN and infinity included, is safe: no trap, no undefined conversion. No kernel reads or
+ * writes outside of the lengths given, or needs more alignment than the type of its elements. An
+ * output may be the same array as an input where that is said, and overlaps none otherwise.
  */
 #ifndef SHRINK_KERNELS_H
 #define SHRINK_KERNELS_H
@@ -25,8 +31,8 @@ extern "C" {
 #endif
 
 /* A quantized row: `codes` of uint8 (0...255), padded with zeros to a multiple of 16, then 16 bytes:
- *     float scale; int32_t zero; int32_t sum; int32_t reserved (0);
- * x[i] ~ scale * (code[i] - zero); `sum` is the sum of the codes. */
+ *     float scale; int32_t zero (0...255); int32_t sum; int32_t reserved (0);
+ * x[i] ~ scale * (code[i] - zero); `sum` is the sum of the codes. A row needs no alignment. */
 #define SHRINK_QROW_TAIL 16u
 static inline size_t shrink_qrow_codes(size_t count) { return (count + 15u) & ~(size_t)15u; }
 static inline size_t shrink_qrow_bytes(size_t count) { return shrink_qrow_codes(count) + SHRINK_QROW_TAIL; }
@@ -40,14 +46,16 @@ typedef struct {
 
 /* Packed weights, the only layout of the artifact.
  * int8: output channels in blocks of 32, the last one padded with zeros; a block is one linear
- * stream over K (padded with zeros to a multiple of 4): byte [k/4][channel % 32][k % 4].
+ * stream over K (padded with zeros to a multiple of 4): byte [k/4][channel % 32][k % 4]. Weights are in
+ * -127...127: a -128 is safe, but no longer gives the same bits everywhere.
  * float: blocks of 32 channels likewise, element [k][channel % 32]. */
 #define SHRINK_BLOCK 32u
 
 /* y[m][o] = (float)(sum_k x.code[m][k] * w[o][k] - x.zero[m] * w_sum[o]) * (x.scale[m] * w_scale[o]) + bias[o]
  * The conversion to float rounds to nearest even; then one multiplication, one addition; without
  * bias the addition is left out. Blocks block_begin ..< block_end of the n output channels, all rows.
- * w_scale, w_sum and bias have n entries; y is written for channels < n only. */
+ * w_scale, w_sum (the sum over k of w[o][k]) and bias have n entries; y is written for channels < n only.
+ * k <= 65536, so that every partial sum fits int32. */
 typedef struct {
     const uint8_t *x;        /* quantized rows of k codes */
     size_t x_stride;         /* bytes between rows */
@@ -78,7 +86,8 @@ typedef struct {
  *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
  *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
  *     p[t] = (e[t] / z) * v_t.scale;   y[d] = sum_t p[t] * (float)(v_t.code[d] - v_t.zero), t ascending from +0
- * `scores` has room for `length` floats rounded up to a multiple of 16. */
+ * m starts at -infinity and a NaN never replaces it. `scores` has room for `length` floats rounded up to a
+ * multiple of 16; what is left in it is unspecified. length >= 1. */
 typedef struct {
     const uint8_t *q;        /* one quantized row of head_dim codes */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes */
@@ -105,19 +114,25 @@ typedef struct {
  * quantize_row    min and max over the row and 0 (a NaN never replaces them); scale = max((max - min) * (1/255f), 1e-35f);
  *                 inv = 1 / scale; zero = clamp(rne(-min * inv), 0, 255);
  *                 code = (uint8_t) clamp(rne(clamp(x * inv, -512, 512)) + zero, 0, 255), NaN -> 0.
- *                 Writes codes, zero padding and tail. In place of `count` floats it reads nothing else.
+ *                 rne rounds to nearest, halves to even; NaN -> 0 for the zero point too.
+ *                 Writes codes, zero padding and tail: shrink_qrow_bytes(count) bytes.
  * rms_norm        y = (x * (1 / sqrt(striped sum of x*x / n + eps))) * gamma
  * layer_norm      mean = striped sum / n; d = x - mean; var = striped sum of d*d / n;
- *                 y = (d * (1 / sqrt(var + eps))) * gamma + beta          (y may be x in all of these)
- * add, mul        elementwise
+ *                 y = (d * (1 / sqrt(var + eps))) * gamma + beta          (y may be x, a or b in every kernel of rows)
+ * add, mul, scale elementwise; relu: x < 0 ? 0 : x
+ * sigmoid         1 / (1 + exp(-x))
+ * tanh            g / (g + 2) with the sign of x, where g = exp(2|x|) - 1 without cancellation
  * silu            x * sigmoid(x);  silu_mul: silu(a) * b
- * gelu_erf        0.5 * x * (1 + erf(x / sqrt 2));  gelu_tanh: 0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))
+ * gelu_erf        (0.5 * x) * (1 + erf(x * 0.70710678f))
+ * gelu_tanh       (0.5 * x) * (1 + tanh(0.79788456f * (x + 0.044715f * ((x * x) * x))))
  * softmax         in place, as in attention: exp(x - max) / striped sum
  * rotary_half     pairs (i, i + d/2) of a head of d = 2 * half floats, in place:
  *                 a' = a*cos - b*sin; b' = b*cos + a*sin;  rotary_pairs: pairs (2i, 2i+1)
- * l2_normalize    y = x * (1 / max(sqrt(striped sum of x*x), eps))
- * embed_q8        row `index` of a packed int8 weight: y[k] (+)= (float)code * scale[index]
- * embed_f32       row `index` of a packed float weight
+ *                 cosine and sine have `half` entries
+ * l2_normalize    y = x * (1 / max(sqrt(striped sum of x*x), eps)), the larger by norm < eps ? eps : norm
+ * embed_q8        channel `index` of a packed int8 weight, k values: y[i] = (float)w * w_scale[index]; with
+ *                 `accumulate`, y[i] = y[i] + that product
+ * embed_f32       channel `index` of a packed float weight, likewise without a scale
  */
 #define SHRINK_KERNEL_LIST(X) \
     X(linear_q8, void, (const shrink_linear_q8_args *args)) \

@@ -47,7 +47,9 @@ let package = Package(
             name: "RuntimeTestSupport", dependencies: ["ShrinkFormat", "ShrinkRuntime", "CArchive", "CAllocationCounter"],
             path: "Tests/RuntimeTestSupport"),
         .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
-        .testTarget(name: "ShrinkRuntimeTests", dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
+        .testTarget(
+            name: "ShrinkRuntimeTests",
+            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
         .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
     ],
     cLanguageStandard: .c11

@@ -5,17 +5,17 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* How long a waiting thread keeps its core before it parks. */
+/* How long a waiting thread keeps its core before it parks, when there is a core for every thread. */
 #define SPIN_NANOSECONDS 40000
 
 typedef struct {
     shrink_pool *pool;
-    size_t index;
     pthread_t thread;
 } worker;
 
@@ -23,12 +23,14 @@ struct shrink_pool {
     size_t threads;
     shrink_work work;
     void *work_context;
-    size_t count;
+    int64_t spin_nanoseconds;
     uint32_t stopping;
-    /* Each on its own cache line: `generation` is read by all while spinning, `pending` written by all. */
+    /* Each on its own cache line: `generation` is read by all while spinning, `shares` and `pending` written by all. */
     _Alignas(64) uint32_t generation;   /* one more for every run and for the end */
     uint32_t parked_workers;
-    _Alignas(64) uint32_t pending;      /* workers that have not finished this run */
+    /* generation << 32 | shares << 16 | the first share that nobody has taken */
+    _Alignas(64) uint64_t shares;
+    uint32_t pending;                   /* shares of this run, but the caller's first, that are not done */
     uint32_t parked_caller;
     _Alignas(64) worker workers[];
 };
@@ -58,15 +60,15 @@ static void futex_wake_all(uint32_t *word) {
 /* Returns once *word differs from `value`: spins first, then parks, counted in *parked. The count
  * and the word are changed and read in one total order, so that whoever changes the word either
  * sees the count and wakes, or is seen before the thread sleeps. */
-static uint32_t wait_while(uint32_t *word, uint32_t value, uint32_t *parked) {
+static uint32_t wait_while(uint32_t *word, uint32_t value, uint32_t *parked, int64_t spin_nanoseconds) {
     int64_t end = 0;
-    for (unsigned turn = 0;; turn++) {
+    for (unsigned turn = 0; spin_nanoseconds > 0; turn++) {
         uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
         if (seen != value) return seen;
         pause_core();
         if (turn % 64 == 63) {
             int64_t now = now_nanoseconds();
-            if (end == 0) end = now + SPIN_NANOSECONDS;
+            if (end == 0) end = now + spin_nanoseconds;
             else if (now >= end) break;
         }
     }
@@ -81,16 +83,35 @@ static void wake_parked(uint32_t *word, uint32_t *parked) {
     if (__atomic_load_n(parked, __ATOMIC_SEQ_CST) != 0) futex_wake_all(word);
 }
 
+/* Does shares of a run for as long as there are any. Whoever is free takes the next one, so that a
+ * thread that the system does not schedule holds nobody up; a thread that comes late finds the
+ * shares taken, or those of a later generation, and touches nothing else. */
+static void do_shares(shrink_pool *pool, uint32_t generation) {
+    uint64_t seen = __atomic_load_n(&pool->shares, __ATOMIC_ACQUIRE);
+    for (;;) {
+        uint32_t next = seen & 0xffff, count = seen >> 16 & 0xffff;
+        if (seen >> 32 != generation || next >= count) return;
+        if (!__atomic_compare_exchange_n(&pool->shares, &seen, seen + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        pool->work(pool->work_context, next);
+        if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
+        seen = __atomic_load_n(&pool->shares, __ATOMIC_ACQUIRE);
+    }
+}
+
 static void *run_worker(void *argument) {
     worker *self = argument;
     shrink_pool *pool = self->pool;
     uint32_t generation = 0;
     for (;;) {
-        generation = wait_while(&pool->generation, generation, &pool->parked_workers);
-        if (pool->stopping) return NULL;
-        if (self->index < pool->count) pool->work(pool->work_context, self->index);
-        if (__atomic_sub_fetch(&pool->pending, 1, __ATOMIC_SEQ_CST) == 0) wake_parked(&pool->pending, &pool->parked_caller);
+        generation = wait_while(&pool->generation, generation, &pool->parked_workers, pool->spin_nanoseconds);
+        if (__atomic_load_n(&pool->stopping, __ATOMIC_ACQUIRE)) return NULL;
+        do_shares(pool, generation);
     }
+}
+
+static size_t usable_cores(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
 size_t shrink_pool_byte_count(size_t threads) {
@@ -103,7 +124,7 @@ static void start_generation(shrink_pool *pool) {
 }
 
 static void stop_workers(shrink_pool *pool, size_t end) {
-    pool->stopping = 1;
+    __atomic_store_n(&pool->stopping, 1, __ATOMIC_RELEASE);
     start_generation(pool);
     for (size_t i = 1; i < end; i++) pthread_join(pool->workers[i].thread, NULL);
 }
@@ -111,9 +132,11 @@ static void stop_workers(shrink_pool *pool, size_t end) {
 int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
     shrink_pool *pool = memory;
     pool->threads = threads;
+    pool->spin_nanoseconds = threads <= usable_cores() ? SPIN_NANOSECONDS : 0;
     pool->generation = 0;
     pool->stopping = 0;
     pool->parked_workers = 0;
+    pool->shares = 0;
     pool->pending = 0;
     pool->parked_caller = 0;
 
@@ -127,7 +150,6 @@ int shrink_pool_create(void *memory, size_t threads, shrink_pool **result) {
     error = pthread_attr_setstacksize(&attributes, SHRINK_POOL_STACK_BYTES);
     for (size_t i = 1; i < threads && error == 0; i++) {
         pool->workers[i].pool = pool;
-        pool->workers[i].index = i;
         error = pthread_create(&pool->workers[i].thread, &attributes, run_worker, &pool->workers[i]);
         if (error != 0) stop_workers(pool, i);
     }
@@ -148,12 +170,14 @@ void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_c
         for (size_t i = 0; i < count; i++) work(work_context, i);
         return;
     }
+    uint32_t generation = pool->generation + 1;
     pool->work = work;
     pool->work_context = work_context;
-    pool->count = count;
-    __atomic_store_n(&pool->pending, (uint32_t)(pool->threads - 1), __ATOMIC_RELEASE);
+    __atomic_store_n(&pool->pending, (uint32_t)(count - 1), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&pool->shares, (uint64_t)generation << 32 | (uint64_t)count << 16 | 1, __ATOMIC_RELEASE);
     start_generation(pool);
     work(work_context, 0);
+    do_shares(pool, generation);
     for (uint32_t left = __atomic_load_n(&pool->pending, __ATOMIC_ACQUIRE); left != 0;)
-        left = wait_while(&pool->pending, left, &pool->parked_caller);
+        left = wait_while(&pool->pending, left, &pool->parked_caller, pool->spin_nanoseconds);
 }

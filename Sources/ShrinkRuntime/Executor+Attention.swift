@@ -11,7 +11,7 @@ extension Executor {
     /// when all are done.
     func runAttention(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
         let q = instruction.pointee[0]
-        let isSmall = tokenCount &* q.width &* length(tokenCount &- 1, instruction) < Self.smallProducts
+        let isSmall = tokenCount &* q.width &* length(tokenCount &- 1, instruction) < Self.smallAttentionProducts
         if isSmall || tokenCount >= 2 * workers.count {
             workers.perform(Task(executor, instruction, .rows, itemCount: tokenCount), isSmall: isSmall)
             return

@@ -14,7 +14,7 @@ extension Executor {
         let weight = instruction.pointee[1]
         let tiles = (rows &+ Self.rowTile &- 1) / Self.rowTile
         let task = Task(executor, instruction, .channels, itemCount: tiles &* Self.blockCount(weight))
-        workers.perform(task, isSmall: rows &* weight.width &* Int(weight.rows) < Self.smallProducts)
+        workers.perform(task, isSmall: rows &* weight.width &* Int(weight.rows) < Self.smallLinearProducts)
     }
 
     /// Items are (tile of rows, block of channels); a run of blocks of one tile is one kernel call.

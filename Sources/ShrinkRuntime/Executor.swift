@@ -18,7 +18,8 @@ struct Executor {
 
     /// Below these an instruction stays on the calling thread: waking others costs more.
     static let smallElements = 8_192
-    static let smallProducts = 131_072
+    static let smallLinearProducts = 131_072
+    static let smallAttentionProducts = 32_768
 
     func rowCount(of operand: Operand) -> Int {
         operand.rows == 0 ? tokenCount : Int(operand.rows)

@@ -49,27 +49,30 @@ import Testing
         #expect(sum == 1 + 3 + 6 + 10 + 3 + 1)
     }
 
-    /// CPU time of the worker threads alone, from the kernel's accounts.
+    /// CPU time of the pool's own threads, from the kernel's accounts.
     @Test func anIdlePoolUsesNoCPU() throws {
-        func threadTimes() -> [String: Int] {
-            var times: [String: Int] = [:]
-            for id in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? [] {
-                guard let text = try? String(contentsOfFile: "/proc/self/task/\(id)/schedstat", encoding: .utf8) else { continue }
-                times[id] = text.split(separator: " ").first.flatMap { Int($0) }
-            }
-            return times
+        func cpuTime(_ thread: Int64) throws -> Int {
+            let text = try String(contentsOfFile: "/proc/self/task/\(thread)/schedstat", encoding: .utf8)
+            return try #require(text.split(separator: " ").first.flatMap { Int($0) })
         }
-        let before = Set(threadTimes().keys)
         let pool = try Pool(3)
-        let workers = Set(threadTimes().keys).subtracting(before)
-        var sum: Int64 = 0
-        pool.run(3, { _, _ in }, &sum)
+        // Each share waits for the others to begin, so that every thread takes one and leaves its id.
+        var words = [Int64](repeating: 0, count: 4)
+        words.withUnsafeMutableBytes { bytes in
+            pool.run(3, { context, share in
+                let words = context!.assumingMemoryBound(to: Int64.self)
+                let link = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")
+                words[1 + share] = link?.split(separator: "/").last.flatMap { Int64($0) } ?? 0
+                _ = shrink_atomic_add(words, 1)
+                while shrink_atomic_add(words, 0) < 3 { sched_yield() }
+            }, bytes.baseAddress!)
+        }
+        let workers = words[2...]
+        #expect(Set(words[1...]).count == 3)
         usleep(100_000)
-        let start = threadTimes()
+        let start = try workers.map(cpuTime)
         usleep(300_000)
-        let end = threadTimes()
-        let idle = workers.filter { start[$0] != nil && start[$0] == end[$0] }
-        #expect(idle.count >= 2)
+        #expect(try workers.map(cpuTime) == start)
         withExtendedLifetime(pool) {}
     }
 }

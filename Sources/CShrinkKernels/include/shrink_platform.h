@@ -54,7 +54,8 @@ size_t shrink_pool_byte_count(size_t threads);
 int shrink_pool_create(void *memory, size_t threads, shrink_pool **pool);
 /* Joins the workers. The memory stays the caller's. */
 void shrink_pool_destroy(shrink_pool *pool);
-/* A `shrink_parallel_for`; `context` is the pool, `count` at most its threads. Worker 0 is the caller. */
+/* A `shrink_parallel_for`; `context` is the pool, `count` at most its threads. Shares go to whichever
+ * threads are free, share 0 to the caller. */
 void shrink_pool_run(void *context, size_t count, shrink_work work, void *work_context);
 
 #ifdef __cplusplus

@@ -55,7 +55,7 @@ final class TextGenerator {
     }
 
     /// All of the text so far.
-    var output: String { String(decoding: text.elements, as: UTF8.self) }
+    var output: String { text.withElements { String(decoding: $0, as: UTF8.self) } }
 
     private func finish(_ stop: Stop, _ show: (UnsafeBufferPointer<UInt8>) -> Void) throws -> Stop {
         try detokenizer.flush(into: &text)
@@ -64,7 +64,7 @@ final class TextGenerator {
     }
 
     private func showRest(_ show: (UnsafeBufferPointer<UInt8>) -> Void) {
-        if text.count > shown { show(UnsafeBufferPointer(rebasing: text.elements[shown...])) }
+        if text.count > shown { text.withElements { show(UnsafeBufferPointer(rebasing: $0[shown...])) } }
         shown = text.count
     }
 }

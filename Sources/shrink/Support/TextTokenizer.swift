@@ -41,7 +41,7 @@ final class TextTokenizer {
                 try tokenizer.encode(text, addSpecialTokens: true, parseSpecialTokens: false, into: &buffer)
             }
         }
-        return Encoding(tokens: buffer.ids.map { UInt32(bitPattern: $0) }, segments: buffer.typeIDs.map { UInt32(bitPattern: $0) })
+        return Encoding(tokens: tokens, segments: buffer.withTypeIDs { $0.map { UInt32(bitPattern: $0) } })
     }
 
     /// The same, cut to `limit` tokens: the end of the text goes, the special tokens behind it stay.
@@ -61,20 +61,11 @@ final class TextTokenizer {
     /// One user message, and perhaps a system message, in the model's chat format, ready for the answer.
     func encodeChat(system: String?, user: String) throws -> [UInt32] {
         buffer.truncate()
-        let parts = (system.map { ["system", $0] } ?? []) + ["user", user]
-        let text = parts.flatMap { Array($0.utf8) }
-        try text.withUnsafeBufferPointer { text in
-            var pieces: [UnsafeBufferPointer<UInt8>] = []
-            var start = 0
-            for part in parts {
-                pieces.append(UnsafeBufferPointer(rebasing: text[start..<start + part.utf8.count]))
-                start += part.utf8.count
-            }
-            let messages = stride(from: 0, to: pieces.count, by: 2).map { ChatMessage(role: pieces[$0], content: pieces[$0 + 1]) }
-            try messages.withUnsafeBufferPointer { try tokenizer.encodeChat($0, addGenerationPrompt: true, into: &buffer) }
-        }
-        return buffer.ids.map { UInt32(bitPattern: $0) }
+        let messages = (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: user)]
+        return try tokenizer.encodeChat(messages).map { UInt32(bitPattern: $0) }
     }
+
+    private var tokens: [UInt32] { buffer.withIDs { $0.map { UInt32(bitPattern: $0) } } }
 
     func isStop(_ token: UInt32) -> Bool { tokenizer.isStop(Int32(bitPattern: token)) }
 
@@ -86,7 +77,7 @@ final class TextTokenizer {
         var bytes = TokenizerBuffer<UInt8>(allocator: .system)
         try detokenizer.push(Int32(bitPattern: token), into: &bytes)
         try detokenizer.flush(into: &bytes)
-        return String(decoding: bytes.elements, as: UTF8.self)
+        return bytes.withElements { String(decoding: $0, as: UTF8.self) }
     }
 }
 

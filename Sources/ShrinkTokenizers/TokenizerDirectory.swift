@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import ShrinkJSON
 
 extension TokenizerDefinition {
@@ -8,10 +8,20 @@ extension TokenizerDefinition {
     public static func load(directory: String) throws(TokenizerError) -> TokenizerDefinition {
         func path(_ name: String) -> String { directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)" }
         func contents(_ name: String) throws(TokenizerError) -> [UInt8]? {
-            guard FileManager.default.fileExists(atPath: path(name)) else { return nil }
-            do { return Array(try Data(contentsOf: URL(fileURLWithPath: path(name)))) } catch {
-                throw TokenizerError(file: path(name), "cannot be read: \(error.localizedDescription)")
+            guard let stream = fopen(path(name), "re") else {
+                if errno == ENOENT { return nil }
+                throw TokenizerError(file: path(name), "cannot be opened: \(String(cString: strerror(errno)))")
             }
+            defer { fclose(stream) }
+            var bytes: [UInt8] = []
+            var piece = [UInt8](repeating: 0, count: 1 << 16)
+            while true {
+                let count = fread(&piece, 1, piece.count, stream)
+                bytes += piece[..<count]
+                if count < piece.count { break }
+            }
+            guard ferror(stream) == 0 else { throw TokenizerError(file: path(name), "cannot be read: \(String(cString: strerror(errno)))") }
+            return bytes
         }
         func json(_ name: String) throws(TokenizerError) -> JSON? {
             guard let bytes = try contents(name) else { return nil }

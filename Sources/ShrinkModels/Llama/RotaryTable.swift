@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import ShrinkGraph
 
 /// The angles of rotary position embedding as cosines and sines, [positions, headSize / 2] each.

@@ -10,7 +10,7 @@ struct Eval: ParsableCommand {
             --perplexity: the text is tokenised once and cut into windows of --context tokens that do not \
             overlap; each starts from nothing, the tail is dropped, and every token but the first of a window \
             is predicted. With --json: {"perplexity": …, "standard_error": …, "tokens": …, "windows": …, \
-            "context": …, "beginning_token": bool}; the error is that of the mean log-likelihood.
+            "context": …, "beginning_token": bool, "seconds": …}; the error is that of the mean log-likelihood.
 
             --similarity: cosine of sentence embeddings against human scores. With --json: \
             {"spearman": …, "pearson": …, "pairs": …}.
@@ -53,6 +53,7 @@ struct Eval: ParsableCommand {
         let file = try MappedFile(path: path)
         let tokens = try model.tokenizer.encode(String(decoding: file.bytes, as: UTF8.self)).tokens
         let progress = Progress("perplexity", quiet: options.quiet)
+        let start = Progress.now()
         let result = try Perplexity.measure(tokens: tokens, context: window, progress: { try progress.update($0, $1) }) { tokens, consume in
             try model.run(.score, tokens, segments: nil, consume: consume)
         }
@@ -62,7 +63,7 @@ struct Eval: ParsableCommand {
             Output.json([
                 ("perplexity", .number(result.value)), ("standard_error", .number(result.standardError)),
                 ("tokens", .integer(result.tokens)), ("windows", .integer(result.windows)), ("context", .integer(window)),
-                ("beginning_token", .bool(beginsWithToken)),
+                ("beginning_token", .bool(beginsWithToken)), ("seconds", .number(Progress.now() - start)),
             ])
         } else {
             Output.line(

@@ -16,7 +16,7 @@ struct Inspect: ParsableCommand {
             request its graph, its tensors, and why a rewrite did not apply.
 
             With --json, one object: {"kind": "artifact" | "checkpoint", "architecture": …, "vocabulary": …, \
-            "positions": …, "weights_bytes": …, "entry_points": [{"name": …, "context": …, "chunk": …, \
+            "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, "entry_points": [{"name": …, "context": …, "chunk": …, \
             "session_bytes": …}], …}; "manifest" for artifacts, "bytes_by_operation" for checkpoints.
             """)
 
@@ -72,6 +72,8 @@ struct Inspect: ParsableCommand {
         var report = Report()
         report.add("kind", .string("checkpoint"), "\(model): checkpoint, \(Format.bytes(checkpointBytes))")
         report.add("architecture", .string(imported.architecture), "architecture    \(imported.architecture)")
+        let parameters = Inspect.parameterCount(imported.graph)
+        report.add("parameters", .integer(parameters), "parameters      \(parameters), \(Format.bytes(parameters * 4)) in fp32")
         let stored = Inspect.storedTypes(imported.graph)
         report.add(
             "stored_types", .members(stored.map { ($0.type, .integer($0.bytes)) }),
@@ -107,6 +109,12 @@ struct Inspect: ParsableCommand {
             for entry in compilation.entryPoints { report.text("; entry point \(entry.kind.name)\n\(entry.graph.text)") }
         }
         report.print(json: json)
+    }
+
+    /// Weights that the checkpoint itself stores.
+    private static func parameterCount(_ graph: Graph) -> Int {
+        graph.usedParameters.filter { graph.parameter($0).map { $0.storedByteCount > 0 } ?? false }
+            .reduce(0) { $0 + graph[$1].type.shape.compactMap(\.fixedValue).reduce(1, *) }
     }
 
     private static func storedTypes(_ graph: Graph) -> [(type: String, bytes: Int)] {

@@ -1,3 +1,5 @@
+import ShrinkFormat
+
 /// Elements in a row that grows only when asked, in memory from an `Allocator`.
 public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
     @usableFromInline var base: UnsafeMutablePointer<Element>?

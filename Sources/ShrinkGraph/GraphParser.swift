@@ -116,7 +116,9 @@ private struct GraphParser {
         if !take("]") {
             repeat {
                 let text = try word()
-                shape.append(Int(text).map(Dimension.fixed) ?? .symbol(text))
+                let extent = Int(text)
+                guard extent ?? 1 > 0 else { throw syntax("the extent \(text) is not positive") }
+                shape.append(extent.map(Dimension.fixed) ?? .symbol(text))
             } while take(",")
             try expect("]")
         }
@@ -185,6 +187,7 @@ private struct GraphParser {
                 position += 1
                 bytes.append(text[position] == UInt8(ascii: "n") ? 0x0A : text[position])
             } else {
+                if text[position] == 0x0A { line += 1 }
                 bytes.append(text[position])
             }
             position += 1

@@ -11,6 +11,7 @@ Weights are rounded to the type they are stored in before the outputs are comput
 source of differences.
 """
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -43,8 +44,7 @@ def randomize(model, seed, dtype):
 
 def save(model, name, dtype, expected, old_rope=None, shard=None, rename=None, extra=None):
     folder = FIXTURES / name
-    model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
-    model.float()
+    copy.deepcopy(model).to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     (folder / "generation_config.json").unlink(missing_ok=True)
     if rename or extra:
         tensors = load_file(folder / "model.safetensors")

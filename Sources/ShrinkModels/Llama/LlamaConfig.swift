@@ -120,6 +120,9 @@ struct LlamaConfig {
         guard heads.isMultiple(of: keyValueHeads) else {
             throw config.error("num_key_value_heads", "is \(keyValueHeads), which does not divide the \(heads) heads")
         }
-        guard headSize > 0, headSize.isMultiple(of: 2) else { throw config.error("head_dim", "must be even, but is \(headSize)") }
+        // The bound keeps the table of frequencies, made before any tensor is seen, small.
+        guard headSize.isMultiple(of: 2), 2...1 << 15 ~= headSize else {
+            throw config.error("head_dim", "must be even and at most \(1 << 15), but is \(headSize)")
+        }
     }
 }

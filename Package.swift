@@ -51,6 +51,21 @@ let package = Package(
             name: "ShrinkRuntimeTests",
             dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
         .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
+        // Small models with the outputs of transformers, for the tests below.
+        .target(
+            name: "GoldenModels", dependencies: ["ShrinkCheckpoints", "ShrinkCompute", "ShrinkModels"],
+            path: "Tests/GoldenModels", exclude: ["Fixtures"]),
+        .testTarget(name: "ShrinkGraphTests", dependencies: ["ShrinkGraph", "GoldenModels"]),
+        .testTarget(name: "ShrinkPassesTests", dependencies: ["ShrinkPasses", "ShrinkCompute", "GoldenModels"]),
+        .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
+        .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute"]),
+        .testTarget(
+            name: "ShrinkPackingTests",
+            dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),
+        .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation"]),
+        .testTarget(
+            name: "ConformanceTests",
+            dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
     ],
     cLanguageStandard: .c11
 )

@@ -18,7 +18,8 @@ enum FakeQuantization {
         }
     }
 
-    /// Asymmetric uint8 for each group of each row, as `Quantize` defines it.
+    /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
+    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes.
     static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
         let result = x.empty()
         let width = x.width / groups
@@ -29,10 +30,10 @@ enum FakeQuantization {
                 low = min(low, input[index])
                 high = max(high, input[index])
             }
-            let scale = max((high - low) / 255, 1e-35)
-            let zero = (-low / scale).rounded(.toNearestOrEven)
+            let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
+            let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
             for index in 0..<width {
-                let code = min(max((input[index] / scale).rounded(.toNearestOrEven) + zero, 0), 255)
+                let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
                 output[index] = (code - zero) * scale
             }
         }

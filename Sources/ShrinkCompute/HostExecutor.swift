@@ -53,8 +53,8 @@ public struct HostExecutor {
             }
             return tensor
         }
-        func parameter<R>(_ position: Int, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
-            try parameters.withFloats(graph[node.inputs[position]], body)
+        func parameter<R>(_ position: Int, rows: Int? = nil, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
+            try parameters.withFloats(graph[node.inputs[position]], rows: rows, body)
         }
         /// The float result, then the quantized one, as the operation declares them.
         func withQuantized(_ result: HostTensor, _ alsoQuantized: Bool) -> [HostTensor] {
@@ -109,8 +109,8 @@ public struct HostExecutor {
         case .rotary(let payload):
             let positions = graph[node.inputs[1]].type.shape[0].fixedValue ?? 0
             return [
-                try parameter(1) { cosine in
-                    try parameter(2) { sine in
+                try parameter(1, rows: shape[1]) { cosine in
+                    try parameter(2, rows: shape[1]) { sine in
                         try HostKernels.rotary(try tensor(0), payload, cosine: cosine, sine: sine, positions: positions)
                     }
                 }

@@ -1,8 +1,8 @@
 import Glibc
 import ShrinkGraph
 
-/// The float operations of the host executor, each over whole tensors, with libm's functions: this
-/// is the fp32 reference, not the bit-exact arithmetic of the runtime.
+/// The float operations of the host executor, each over whole tensors, with libm's functions or, where
+/// those take long, `exponential`: this is the fp32 reference, not the bit-exact arithmetic of the runtime.
 enum HostKernels {
     static func layerNorm(_ x: HostTensor, _ gamma: UnsafePointer<Float>, _ beta: UnsafePointer<Float>, epsilon: Double) -> HostTensor {
         let result = x.empty(), width = x.width
@@ -36,14 +36,20 @@ enum HostKernels {
     }
 
     static func softmax(_ row: UnsafeMutablePointer<Float>, count: Int) {
-        var largest = -Float.infinity
-        for index in 0..<count { largest = max(largest, row[index]) }
-        var sum: Float = 0
-        for index in 0..<count {
-            row[index] = expf(row[index] - largest)
-            sum += row[index]
+        var maxima = Lanes(repeating: -.infinity)
+        forEachLanes(row, count: count, padding: -.infinity) { values in
+            maxima.replace(with: values, where: values .> maxima)
+            return values
         }
-        for index in 0..<count { row[index] /= sum }
+        let largest = maxima.max()
+        forEachLanes(row, count: count) { exponential($0 - largest) }
+        var sums = Lanes.zero
+        forEachLanes(row, count: count) { values in
+            sums += values
+            return values
+        }
+        let factor = 1 / sums.sum()
+        forEachLanes(row, count: count) { $0 * factor }
     }
 
     static func rotary(
@@ -97,9 +103,9 @@ enum HostKernels {
     static func unary(_ function: Unary.Function, _ x: HostTensor) -> HostTensor {
         switch function {
         case .relu: map(x) { max($0, 0) }
-        case .silu: map(x) { $0 / (1 + expf(-$0)) }
+        case .silu: mapLanes(x) { $0 / (1 + exponential(-$0)) }
         case .tanh: map(x) { tanhf($0) }
-        case .sigmoid: map(x) { 1 / (1 + expf(-$0)) }
+        case .sigmoid: mapLanes(x) { 1 / (1 + exponential(-$0)) }
         case .geluErf: map(x) { 0.5 * $0 * (1 + erff($0 * Float(0.5).squareRoot())) }
         case .geluTanh: map(x) { 0.5 * $0 * (1 + tanhf(Float((2 / Double.pi).squareRoot()) * ($0 + 0.044715 * $0 * $0 * $0))) }
         }
@@ -130,6 +136,16 @@ enum HostKernels {
         let result = HostTensor(shape: x.shape.dropLast(2) + [x.width])
         for sequence in 0..<result.rowCount {
             body(tokens, x.base + sequence * tokens * x.width, result.base + sequence * x.width)
+        }
+        return result
+    }
+
+    private static func mapLanes(_ x: HostTensor, _ function: @Sendable (Lanes) -> Lanes) -> HostTensor {
+        let result = x.empty(), width = x.width
+        forEachRow(x.rowCount) { row in
+            let output = result.base + row * width
+            output.update(from: x.base + row * width, count: width)
+            forEachLanes(output, count: width, function)
         }
         return result
     }

@@ -1,6 +1,7 @@
 /// Numbers of a value while a graph runs on the host: binary32, row-major.
 public final class HostTensor: @unchecked Sendable {
     public let shape: [Int]
+    /// Lives as long as the tensor: keep that in a variable, or take `floats`.
     public let buffer: UnsafeMutableBufferPointer<Float>
 
     public init(shape: [Int]) {
@@ -16,6 +17,10 @@ public final class HostTensor: @unchecked Sendable {
 
     var base: UnsafeMutablePointer<Float> { buffer.baseAddress! }
 
+    /// A copy of the numbers.
+    public var floats: [Float] { Array(buffer) }
+
+    /// A part of `buffer`.
     public func row(_ index: Int) -> UnsafeBufferPointer<Float> {
         UnsafeBufferPointer(rebasing: buffer[index * width..<(index + 1) * width])
     }

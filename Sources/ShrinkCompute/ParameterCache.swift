@@ -6,16 +6,19 @@ public final class ParameterCache {
 
     public init() {}
 
-    func withFloats<R>(_ value: Graph.Value, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
+    /// The floats of a parameter, or at least of its first `rows` rows when not all are needed.
+    func withFloats<R>(_ value: Graph.Value, rows: Int? = nil, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
         guard case .parameter(let parameter) = value.definition, let source = parameter.source else {
             throw ComputeError("the parameter \(value.name) has no numbers")
         }
         let key = value.name + (parameter.quantization.map { ":\($0.rawValue)" } ?? "")
-        if let known = tensors[key] { return try body(known.base) }
+        var shape = value.type.shape.compactMap(\.fixedValue)
+        if let rows, !shape.isEmpty { shape[0] = min(rows, shape[0]) }
+        if let known = tensors[key], known.buffer.count >= shape.reduce(1, *) { return try body(known.base) }
         if parameter.quantization == nil, let result = try source.withFloatsInPlace({ try $0.baseAddress.map(body) }), let result {
             return result
         }
-        let tensor = HostTensor(shape: value.type.shape.compactMap(\.fixedValue))
+        let tensor = HostTensor(shape: shape)
         try source.readFloats(0..<tensor.buffer.count, into: tensor.buffer)
         source.release(0..<tensor.buffer.count)
         if let quantization = parameter.quantization { FakeQuantization.weights(tensor, quantization) }

@@ -3,6 +3,8 @@ public enum Correlation {
     /// Pearson's r; nil where either list is constant.
     public static func pearson(_ a: [Double], _ b: [Double]) -> Double? {
         precondition(a.count == b.count && !a.isEmpty)
+        // Not left to the sums: the mean of equal numbers may be rounded away from them.
+        for list in [a, b] where list.allSatisfy({ $0 == list[0] }) { return nil }
         let meanA = a.reduce(0, +) / Double(a.count), meanB = b.reduce(0, +) / Double(b.count)
         var product = 0.0, squareA = 0.0, squareB = 0.0
         for (x, y) in zip(a, b) {

@@ -27,7 +27,7 @@ public struct Perplexity: Sendable {
     /// Of the mean negative log-likelihood, over tokens.
     public var standardError: Double
 
-    /// `logits` runs the model over a window and hands over its rows, in order, in any pieces.
+    /// `logits` runs the model over a window and hands over all of its rows, in any pieces.
     /// Throws what `logits` and `progress` throw, and `EvaluationError` when there is not one full window.
     public static func measure(
         tokens: [UInt32], context: Int, progress: (_ done: Int, _ total: Int) throws -> Void,
@@ -38,7 +38,7 @@ public struct Perplexity: Sendable {
         guard windows > 0 else {
             throw EvaluationError("the text has \(tokens.count) tokens, fewer than one window of \(context); give more text or a smaller --context")
         }
-        var losses = [Double](repeating: 0, count: windows * (context - 1))
+        var losses = [Double](repeating: .nan, count: windows * (context - 1))
         try tokens.withUnsafeBufferPointer { tokens in
             for window in 0..<windows {
                 try progress(window, windows)

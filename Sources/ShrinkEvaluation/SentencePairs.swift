@@ -10,11 +10,13 @@ public struct SentencePairs: Sendable {
     /// Reads `text`. `columns` are the numbers, from 1, of score, first and second sentence. A first
     /// line without a number for a score is taken as a heading; any other is an error with its line.
     public init(parsing text: String, columns: (score: Int, first: Int, second: Int), file: String) throws {
+        guard min(columns.score, columns.first, columns.second) >= 1 else { throw EvaluationError("columns are numbered from 1") }
         let needed = max(columns.score, columns.first, columns.second)
-        for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            var fields = line.split(separator: "\t", omittingEmptySubsequences: false)
-            if fields.last?.last == "\r" { fields[fields.count - 1].removeLast() }
-            if fields.count == 1, fields[0].isEmpty { continue }
+        // By scalars: as characters, "\r\n" is one, and a tab may carry a combining mark.
+        for (number, line) in text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let content = line.last == "\r" ? line.dropLast() : line
+            if content.isEmpty { continue }
+            let fields = content.split(separator: "\t", omittingEmptySubsequences: false).map { String($0) }
             guard fields.count >= needed else {
                 throw EvaluationError("\(file), line \(number + 1): \(fields.count) columns, column \(needed) is needed; see --columns")
             }
@@ -22,7 +24,7 @@ public struct SentencePairs: Sendable {
                 if number == 0 { continue }
                 throw EvaluationError("\(file), line \(number + 1): \"\(fields[columns.score - 1].prefix(40))\" is no score; see --columns")
             }
-            pairs.append(Pair(score: score, first: String(fields[columns.first - 1]), second: String(fields[columns.second - 1])))
+            pairs.append(Pair(score: score, first: fields[columns.first - 1], second: fields[columns.second - 1]))
         }
         guard pairs.count >= 2 else { throw EvaluationError("\(file): there are fewer than two pairs to correlate") }
     }

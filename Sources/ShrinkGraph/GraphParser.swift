@@ -116,7 +116,9 @@ private struct GraphParser {
         if !take("]") {
             repeat {
                 let text = try word()
-                shape.append(Int(text).map(Dimension.fixed) ?? .symbol(text))
+                let extent = Int(text)
+                guard extent ?? 1 > 0 else { throw syntax("the extent \(text) is not positive") }
+                shape.append(extent.map(Dimension.fixed) ?? .symbol(text))
             } while take(",")
             try expect("]")
         }
@@ -153,20 +155,26 @@ private struct GraphParser {
         }
     }
 
+    /// Passes over `token` if it is next; otherwise stays, so that errors bear the line of what was read last.
     mutating func take(_ token: StaticString) -> Bool {
+        let start = (position, line)
         skipSpace()
-        let count = token.utf8CodeUnitCount
-        guard position + count <= text.count,
-            (0..<count).allSatisfy({ text[position + $0] == token.utf8Start[$0] })
-        else { return false }
-        let isWord = GraphText.isNameByte(token.utf8Start[0])
-        if isWord, position + count < text.count, GraphText.isNameByte(text[position + count]) { return false }
-        position += count
-        return true
+        let end = position + token.utf8CodeUnitCount
+        let isNext = end <= text.count && (position..<end).allSatisfy { text[$0] == token.utf8Start[$0 - position] }
+        let isCut = GraphText.isNameByte(token.utf8Start[0]) && end < text.count && GraphText.isNameByte(text[end])
+        if isNext && !isCut {
+            position = end
+        } else {
+            (position, line) = start
+        }
+        return isNext && !isCut
     }
 
     mutating func expect(_ token: StaticString) throws(GraphError) {
-        guard take(token) else { throw syntax("expected \(token)") }
+        guard take(token) else {
+            skipSpace()
+            throw syntax("expected \(token)")
+        }
     }
 
     mutating func word() throws(GraphError) -> String {
@@ -185,6 +193,7 @@ private struct GraphParser {
                 position += 1
                 bytes.append(text[position] == UInt8(ascii: "n") ? 0x0A : text[position])
             } else {
+                if text[position] == 0x0A { line += 1 }
                 bytes.append(text[position])
             }
             position += 1

@@ -28,9 +28,18 @@ struct ModelConfig {
 
     func optionalPositive(_ key: String) throws -> Double? {
         guard let value = json[key] else { return nil }
-        guard let number = value.double, number > 0 else { throw error(key, "must be a positive number") }
+        guard let number = value.double, number > 0, number.isFinite else { throw error(key, "must be a positive number") }
         return number
     }
+
+    /// The epsilon of a norm: a positive number below one that binary32 can hold.
+    func optionalEpsilon(_ key: String) throws -> Double? {
+        guard let number = try optionalPositive(key) else { return nil }
+        guard ModelConfig.isEpsilon(number) else { throw error(key, "must be a small positive number, but is \(number)") }
+        return number
+    }
+
+    static func isEpsilon(_ number: Double) -> Bool { number >= 1e-30 && number < 1 }
 
     func flag(_ key: String, default standard: Bool) throws -> Bool {
         guard let value = json[key] else { return standard }
@@ -38,8 +47,15 @@ struct ModelConfig {
         return flag
     }
 
-    func object(_ key: String) -> ModelConfig? {
-        guard let value = json[key], value.object != nil else { return nil }
+    func optionalWord(_ key: String) throws -> String? {
+        guard let value = json[key] else { return nil }
+        guard let word = value.string else { throw error(key, "must be a string") }
+        return word
+    }
+
+    func optionalObject(_ key: String) throws -> ModelConfig? {
+        guard let value = json[key] else { return nil }
+        guard value.object != nil else { throw error(key, "must be an object") }
         return ModelConfig(json: value, file: file)
     }
 }

@@ -18,7 +18,7 @@ extension ImportedModel {
                 "there is no config.json; give a Hugging Face model directory or a .gguf file")
         }
         let config = ModelConfig(json: json, file: directory.path("config.json"))
-        guard let type = json["model_type"]?.string else { throw config.error("model_type", "is missing") }
+        guard let type = try config.optionalWord("model_type") else { throw config.error("model_type", "is missing") }
         switch type {
         case "llama", "mistral", "qwen2":
             let shape = try LlamaConfig(config, modelType: type)

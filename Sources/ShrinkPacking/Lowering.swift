@@ -8,10 +8,12 @@ import ShrinkGraph
 struct Lowering {
     let graph: Graph
     let output: ValueID
+    private let maximumPositions: Int
     private let uses: [Int]
     private let lastUse: [Int]
     private var groups: [Int: Int] = [:]
     private var tensors: [ValueID: Int] = [:]
+    private var attentionCount: [String: Int] = [:]
 
     /// Arena tensors of this entry point, before they have offsets.
     private var arena: [(record: TensorRecord, life: ClosedRange<Int>)] = []
@@ -20,10 +22,10 @@ struct Lowering {
 
     /// Fills `program` and `weights` with one more entry point.
     static func lower(
-        _ graph: Graph, output: ValueID, kind: EntryRecord.Kind, maximumTokens: Int,
+        _ graph: Graph, output: ValueID, kind: EntryRecord.Kind, maximumTokens: Int, maximumPositions: Int,
         program: inout ProgramImage, weights: inout WeightTable
     ) throws {
-        var lowering = Lowering(graph, output: output, program.states)
+        var lowering = Lowering(graph, output: output, maximumPositions: maximumPositions, program.states)
         for id in graph.order {
             do {
                 try lowering.lower(id, &weights)
@@ -40,9 +42,10 @@ struct Lowering {
     /// Tensors of `state` storage by the name of the parameter-free value they keep; entry points share them.
     var states: StateTable
 
-    private init(_ graph: Graph, output: ValueID, _ states: StateTable) {
+    private init(_ graph: Graph, output: ValueID, maximumPositions: Int, _ states: StateTable) {
         self.graph = graph
         self.output = output
+        self.maximumPositions = maximumPositions
         self.states = states
         uses = graph.useCounts()
         var last = [Int](repeating: -1, count: graph.values.count)
@@ -162,7 +165,7 @@ struct Lowering {
             emit(.binary, [a, b, try define(node.results[0])], integers: [kind.rawValue])
         case .quantize:
             // What causal attention keeps is written by the attention's own lowering.
-            if isKeptInState(node.results[0]) { return }
+            if isOnlyKeptInState(node.results[0]) { return }
             let x = try read(node.inputs[0])
             emit(.quantize, [x, try define(node.results[0])])
         case .selectToken(let select):
@@ -254,13 +257,15 @@ struct Lowering {
             x = copy
         }
         let kind: RotaryKind = switch rotary.layout { case .half: .half; case .pairs: .pairs }
-        emit(
-            .rotary, [x, try weights.vector(graph[node.inputs[1]]), try weights.vector(graph[node.inputs[2]])],
-            integers: [kind.rawValue])
+        let angles = try node.inputs.dropFirst().map { try weights.vector(graph[$0], maximumRows: maximumPositions) }
+        emit(.rotary, [x] + angles, integers: [kind.rawValue])
     }
 
     private mutating func lower(_ attention: Attention, _ node: Graph.Node) throws {
         let q = try read(node.inputs[0])
+        // Nodes of one origin are told apart by their order, which all entry points of a model share.
+        let ordinal = attentionCount[node.origin, default: 0]
+        attentionCount[node.origin] = ordinal + 1
         var kept: [UInt32] = []
         for (value, role) in [(node.inputs[1], "k"), (node.inputs[2], "v")] {
             guard attention.isCausal else {
@@ -269,10 +274,8 @@ struct Lowering {
             }
             var record = try record(for: value)
             record.storage = .state
-            let state = Self.stateBase + states.index(of: "\(node.origin).\(role)", record)
-            let isQuantized = record.type == .quantizedRow
-            let source = isQuantized ? graph[graph.producer(of: value)!].inputs[0] : value
-            emit(.quantize, [try read(source), state])
+            let state = Self.stateBase + (try states.index(of: "\(node.origin)#\(ordinal).\(role)", record))
+            emit(.quantize, [try read(try sourceOfState(value)), state])
             kept.append(state)
         }
         let out = try defineIfRead(node.results[0])
@@ -283,11 +286,20 @@ struct Lowering {
     }
 
     /// Whether `value` is a key or value of causal attention and nothing else.
-    private func isKeptInState(_ value: ValueID) -> Bool {
+    private func isOnlyKeptInState(_ value: ValueID) -> Bool {
         let readers = graph.order.filter { graph[$0].inputs.contains(value) }
-        return readers.contains { reader in
+        return !readers.isEmpty && value != output && readers.allSatisfy { reader in
             if case .attention(let attention) = graph[reader].operation { attention.isCausal && graph[reader].inputs[0] != value } else { false }
         }
+    }
+
+    /// The float rows that the key or value `value` is made of, which go to the state directly.
+    private func sourceOfState(_ value: ValueID) throws -> ValueID {
+        guard graph[value].type.element == .quantized8 else { return value }
+        guard let producer = graph.producer(of: value), case .quantize = graph[producer].operation else {
+            throw PackingError(.unsupported, "\(graph[value].name) is kept in state, so a quantize operation must make it")
+        }
+        return graph[producer].inputs[0]
     }
 
     private func isLastUse(_ value: ValueID, by id: NodeID) -> Bool {
@@ -335,14 +347,21 @@ struct StateTable {
     private(set) var bytesPerPosition = 0
     private var known: [String: UInt32] = [:]
 
-    mutating func index(of name: String, _ record: TensorRecord) -> UInt32 {
-        if let index = known[name] { return index }
+    mutating func index(of name: String, _ record: TensorRecord) throws -> UInt32 {
         var record = record
+        if let index = known[name] {
+            record.offset = records[Int(index)].offset
+            guard record == records[Int(index)] else {
+                throw PackingError(.unsupported, "two entry points keep \(name) in different forms")
+            }
+            return index
+        }
         record.offset = UInt64(bytesPerPosition)
         bytesPerPosition += Int(record.rowByteCount)
         records.append(record)
-        known[name] = UInt32(records.count - 1)
-        return known[name]!
+        let index = UInt32(records.count - 1)
+        known[name] = index
+        return index
     }
 }
 

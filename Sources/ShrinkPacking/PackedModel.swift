@@ -33,8 +33,14 @@ public struct PackedModel {
     public let program: [UInt8]
     private let weights: WeightTable
 
-    /// Throws `PackingError` where a graph holds what the runtime cannot do.
+    /// Throws `PackingError` where a graph holds what the runtime cannot do, or sizes that it refuses.
+    /// `maximumPositions` is the longest context that the artifact can be asked for.
     public init(entryPoints: [EntryPoint], vocabularySize: Int, maximumPositions: Int, labels: [String]) throws {
+        for (name, size) in [("vocabulary", vocabularySize), ("context", maximumPositions)] {
+            guard 1...ProgramVerifier.Limit.rows ~= size else {
+                throw PackingError(.unsupported, "a \(name) of \(size) is outside 1 to \(ProgramVerifier.Limit.rows), what the runtime takes")
+            }
+        }
         var image = ProgramImage()
         var table = WeightTable()
         for entry in entryPoints {
@@ -42,10 +48,27 @@ public struct PackedModel {
                 throw PackingError(.unsupported, "the graph has no output \(entry.output)")
             }
             try Lowering.lower(
-                entry.graph, output: output, kind: entry.kind, maximumTokens: entry.maximumTokens, program: &image, weights: &table)
+                entry.graph, output: output, kind: entry.kind, maximumTokens: entry.maximumTokens,
+                maximumPositions: maximumPositions, program: &image, weights: &table)
         }
         program = try image.bytes(weights: table, vocabularySize: vocabularySize, maximumPositions: maximumPositions, labels: labels)
         weights = table
+        try verify()
+    }
+
+    /// Runs the reader's own checks, so that no artifact is written that no runtime would load.
+    private func verify() throws {
+        try program.withUnsafeBytes { bytes in
+            do throws(RuntimeError) {
+                let view = try ProgramView(bytes)
+                let scratch = UnsafeMutableRawBufferPointer.allocate(
+                    byteCount: ProgramVerifier.scratchByteCount(view), alignment: 16)
+                defer { scratch.deallocate() }
+                try ProgramVerifier.verify(view, weightByteCount: weights.byteCount, scratch: scratch)
+            } catch {
+                throw PackingError(.unsupported, "the runtime would refuse the program: \(error.message) (record \(error.detail))")
+            }
+        }
     }
 
     public var weightByteCount: Int { weights.byteCount }

@@ -99,11 +99,11 @@ enum Int8Row {
             var largest: Float = 0
             for value in row { largest = max(largest, abs(value)) }
             let scale = Float(Double(largest) / 127)
-            // A row of zeros, or one so small that its scale vanishes.
-            let inverse = scale > 0 ? 1 / Double(scale) : 0
+            // A row of zeros, or one so small that its scale vanishes, has codes of zero.
+            let divisor = scale > 0 ? Double(scale) : .infinity
             var sum: Int32 = 0
             for (column, value) in row.enumerated() {
-                let code = Int8(min(max((Double(value) * inverse).rounded(.toNearestOrEven), -127), 127))
+                let code = Int8(min(max((Double(value) / divisor).rounded(.toNearestOrEven), -127), 127))
                 store(column, code)
                 sum += Int32(code)
             }

@@ -53,16 +53,20 @@ struct WeightTable {
         guard value.type.shape.count == 2, let rows = value.type.shape[0].fixedValue, let columns = value.type.width else {
             throw PackingError(.unsupported, "\(value.name) is \(value.type), but packed weights have two fixed dimensions")
         }
+        guard columns <= Program.maximumColumns else {
+            throw PackingError(.unsupported, "\(value.name) has \(columns) columns; exact int32 sums end at \(Program.maximumColumns)")
+        }
         return try add(value, form, type, rows: rows, columns: columns)
     }
 
-    /// A parameter that is read as it is: a bias, a norm's gain, a table of angles.
-    mutating func vector(_ value: Graph.Value) throws -> UInt32 {
+    /// A parameter that is read as it is: a bias, a norm's gain, a table of angles, of which only the
+    /// first `maximumRows` rows are needed.
+    mutating func vector(_ value: Graph.Value, maximumRows: Int = .max) throws -> UInt32 {
         let extents = value.type.shape.compactMap(\.fixedValue)
         guard extents.count == value.type.shape.count, let columns = extents.last else {
             throw PackingError(.unsupported, "\(value.name) has no fixed shape: \(value.type)")
         }
-        return try add(value, .vector, .float32, rows: extents.dropLast().reduce(1, *), columns: columns)
+        return try add(value, .vector, .float32, rows: min(extents.dropLast().reduce(1, *), maximumRows), columns: columns)
     }
 
     private mutating func add(_ value: Graph.Value, _ form: Form, _ type: TensorType, rows: Int, columns: Int) throws -> UInt32 {
@@ -70,9 +74,6 @@ struct WeightTable {
         if let known = known[key] { return known }
         guard case .parameter(let parameter) = value.definition, let source = parameter.source else {
             throw PackingError(.unsupported, "\(value.name) has no numbers to pack")
-        }
-        guard columns <= Program.maximumColumns else {
-            throw PackingError(.unsupported, "\(value.name) has \(columns) columns; exact int32 sums end at \(Program.maximumColumns)")
         }
         let index = UInt32(records.count)
         var item = Item(name: value.name, form: form, rows: rows, columns: columns, source: source, offset: 0)

@@ -81,6 +81,10 @@ extension Pass {
             let value = node.inputs[0]
             guard let producerID = graph.producer(of: value) else { report.refuse(node, .notComputed); continue }
             let producer = graph[producerID]
+            guard producer.results.allSatisfy({ graph[$0].type.element == .float32 }) else {
+                report.refuse(node, .unsupported("\(producer.operation.mnemonic) quantizes its result already"))
+                continue
+            }
             guard let fused = producer.operation.quantizingItsResult, value == producer.results[0] else {
                 report.refuse(node, .producer(producer.operation.mnemonic))
                 continue

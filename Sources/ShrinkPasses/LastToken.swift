@@ -38,13 +38,23 @@ extension Pass {
 }
 
 extension Graph {
+    /// Whether tokens can be selected from every input that is not a parameter.
+    private func readsFloatRowsOnly(_ node: Node) -> Bool {
+        let rows = self[node.results[0]].type.shape.dropLast()
+        return node.inputs.allSatisfy { input in
+            parameter(input) != nil || self[input].type.element == .float32 && self[input].type.shape.dropLast() == rows
+        }
+    }
+
     /// A selection whose only source is a row-wise node that nothing else reads.
     fileprivate func selectionThatCanRise() -> (select: NodeID, producer: NodeID)? {
         let uses = useCounts()
         for id in order {
             guard case .selectToken = self[id].operation, let producer = producer(of: self[id].inputs[0]) else { continue }
             let node = self[producer]
-            if node.operation.isRowwise, node.results.count == 1, uses[node.results[0].index] == 1 { return (id, producer) }
+            if node.operation.isRowwise, node.results.count == 1, uses[node.results[0].index] == 1, readsFloatRowsOnly(node) {
+                return (id, producer)
+            }
         }
         return nil
     }

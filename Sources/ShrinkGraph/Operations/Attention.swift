@@ -30,7 +30,8 @@ public struct Attention: OperationPayload {
         for (value, name) in zip(inputs, ["q", "k", "v"]) {
             try value.requireElement(.float32, .quantized8, as: name)
             let count = name == "q" ? heads : keyValueHeads
-            guard value.shape.count >= 2, try value.requireWidth(as: name) == count * headSize else {
+            let (width, overflow) = count.multipliedReportingOverflow(by: headSize)
+            guard value.shape.count >= 2, !overflow, try value.requireWidth(as: name) == width else {
                 throw GraphError(.shape, "\(name) must have \(count) heads of \(headSize), but is \(value)")
             }
         }

@@ -12,7 +12,7 @@ public struct Embedding: OperationPayload {
         try inputs[1].requireElement(.float32, as: "the table")
         guard inputs[1].shape.count == 2 else { throw GraphError(.shape, "the table must have two dimensions, but is \(inputs[1])") }
         let width = try inputs[1].requireWidth(as: "the table")
-        guard indexOffset >= 0 else { throw GraphError(.attribute, "index_offset must not be negative") }
+        guard 0..<1 << 24 ~= indexOffset else { throw GraphError(.attribute, "index_offset must be from 0 to 2²⁴ − 1") }
         return [ValueType(.float32, inputs[0].shape + [.fixed(width)])]
     }
 

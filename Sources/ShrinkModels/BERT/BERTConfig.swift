@@ -15,6 +15,9 @@ struct BERTConfig {
     var task: Task
     var labels: [String]
 
+    /// What the runtime takes.
+    private static let maximumLabelCount = 1 << 20
+
     enum Task { case encoder, sequenceClassification, tokenClassification }
 
     init(_ config: ModelConfig) throws {
@@ -25,12 +28,15 @@ struct BERTConfig {
         vocabularySize = try config.size("vocab_size")
         positions = try config.size("max_position_embeddings")
         segments = try config.optionalSize("type_vocab_size") ?? 2
-        epsilon = try config.optionalPositive("layer_norm_eps") ?? 1e-12
+        epsilon = try config.optionalEpsilon("layer_norm_eps") ?? 1e-12
         guard width.isMultiple(of: heads) else { throw config.error("num_attention_heads", "is \(heads), which does not divide the width \(width)") }
-        if let kind = config.json["position_embedding_type"]?.string, kind != "absolute" {
+        if let kind = try config.optionalWord("position_embedding_type"), kind != "absolute" {
             throw config.error("position_embedding_type", "is \(kind); only absolute is supported")
         }
-        switch config.json["hidden_act"]?.string ?? "gelu" {
+        if try config.flag("is_decoder", default: false) {
+            throw config.error("is_decoder", "is true; only encoders are supported in this architecture")
+        }
+        switch try config.optionalWord("hidden_act") ?? "gelu" {
         case "gelu": activation = .geluErf
         case "gelu_new", "gelu_pytorch_tanh", "gelu_fast": activation = .geluTanh
         case "relu": activation = .relu
@@ -47,14 +53,17 @@ struct BERTConfig {
                 "architectures",
                 "is \(architecture); BertModel, BertForMaskedLM, BertForPreTraining, BertForSequenceClassification and BertForTokenClassification are supported")
         }
-        labels = try BERTConfig.labels(config)
+        labels = task == .encoder ? [] : try BERTConfig.labels(config)
     }
 
     /// `id2label` in order of its numbers; LABEL_0, LABEL_1 … of `num_labels` (2) without one.
     private static func labels(_ config: ModelConfig) throws -> [String] {
-        guard let table = config.json["id2label"]?.object else {
-            return (0..<(try config.optionalSize("num_labels") ?? 2)).map { "LABEL_\($0)" }
+        guard let table = try config.optionalObject("id2label")?.json.object else {
+            let count = try config.optionalSize("num_labels") ?? 2
+            guard count <= maximumLabelCount else { throw config.error("num_labels", "is \(count), more than the \(maximumLabelCount) supported") }
+            return (0..<count).map { "LABEL_\($0)" }
         }
+        guard !table.members.isEmpty else { throw config.error("id2label", "has no label") }
         return try table.members.indices.map { number in
             guard let label = table["\(number)"]?.string else { throw config.error("id2label", "has no name for label \(number)") }
             return label

@@ -18,33 +18,42 @@ struct SentencePooling {
         self.maximumTokens = maximumTokens
     }
 
-    /// Nil when the directory has no `modules.json`.
+    /// Nil when the directory has no `modules.json`. Otherwise that is Transformer, Pooling and perhaps
+    /// Normalize, in this order.
     init?(directory: ModelDirectory) throws {
         guard let modules = try directory.json("modules.json") else { return nil }
         let file = directory.path("modules.json")
         guard let list = modules.array else { throw ModelError(.invalidConfig, file, "a list of modules is expected") }
         self = .standard
-        var hasPooling = false
+        var order: [Substring] = []
         for module in list {
             let kind = module["type"]?.string ?? "", path = module["path"]?.string ?? ""
-            switch kind.split(separator: ".").last {
+            let name = kind.split(separator: ".").last ?? ""
+            order.append(name)
+            switch name {
             case "Transformer":
                 if let config = try directory.json("sentence_bert_config.json") {
                     maximumTokens = try ModelConfig(json: config, file: directory.path("sentence_bert_config.json")).optionalSize("max_seq_length")
                 }
             case "Pooling":
+                guard !path.isEmpty, path.utf8.allSatisfy({ $0 != UInt8(ascii: "/") && $0 != 0 }), path != "..", path != "." else {
+                    throw ModelError(.invalidConfig, file, "\"path\" of the Pooling module must be the name of a folder beside it")
+                }
                 let name = path + "/config.json"
-                guard !path.contains(".."), !path.hasPrefix("/"), let config = try directory.json(name) else {
+                guard let config = try directory.json(name) else {
                     throw ModelError(.missingFile, directory.path(name), "modules.json asks for it; copy the whole model directory")
                 }
                 self.kind = try SentencePooling.kind(ModelConfig(json: config, file: directory.path(name)))
-                hasPooling = true
             case "Normalize": normalizes = true
             default:
                 throw ModelError(.unsupportedArchitecture, file, "the module \(kind) is not supported; Transformer, Pooling and Normalize are")
             }
         }
-        guard hasPooling else { throw ModelError(.invalidConfig, file, "it has no Pooling module") }
+        guard order == ["Transformer", "Pooling"] || order == ["Transformer", "Pooling", "Normalize"] else {
+            throw ModelError(
+                .unsupportedArchitecture, file,
+                "the modules are \(order.joined(separator: ", ")); Transformer, Pooling and perhaps Normalize are supported, in this order")
+        }
     }
 
     private static func kind(_ config: ModelConfig) throws -> Kind {

@@ -27,18 +27,18 @@ struct LlamaConfig {
         feedForwardWidth = try config.size("intermediate_size")
         heads = try config.size("num_attention_heads")
         keyValueHeads = try config.optionalSize("num_key_value_heads") ?? heads
-        headSize = try config.optionalSize("head_dim") ?? width / heads
+        headSize = try config.optionalSize("head_dim") ?? LlamaConfig.headSize(width, heads, config, "num_attention_heads")
         vocabularySize = try config.size("vocab_size")
         maximumPositions = try config.size("max_position_embeddings")
-        epsilon = try config.positive("rms_norm_eps")
+        epsilon = try config.optionalEpsilon("rms_norm_eps") ?? 1e-6
         rotaryLayout = .half
         isHeadTied = try config.flag("tie_word_embeddings", default: false)
         let hasBias = try config.flag("attention_bias", default: false)
         queryKeyValueBias = modelType == "qwen2" || hasBias
         outputBias = modelType != "qwen2" && hasBias
         feedForwardBias = try config.flag("mlp_bias", default: false)
-        if let activation = config.json["hidden_act"], activation.string != "silu" {
-            throw config.error("hidden_act", "is \(activation.string ?? "not a name"); only silu is supported in this architecture")
+        if let activation = try config.optionalWord("hidden_act"), activation != "silu" {
+            throw config.error("hidden_act", "is \(activation); only silu is supported in this architecture")
         }
         // Inside the window, a sliding-window model is an ordinary one.
         let slides = modelType == "qwen2" ? try config.flag("use_sliding_window", default: false) : true
@@ -64,14 +64,15 @@ struct LlamaConfig {
         feedForwardWidth = try size("feed_forward_length")
         heads = try size("attention.head_count")
         keyValueHeads = try optionalSize("attention.head_count_kv") ?? heads
-        headSize = try optionalSize("attention.key_length") ?? width / heads
+        headSize = try optionalSize("attention.key_length")
+            ?? LlamaConfig.headSize(width, heads, ModelConfig(json: .null, file: path), "\(architecture).attention.head_count")
         maximumPositions = try size("context_length")
-        guard let rows = file.checkpoint["token_embd.weight"]?.shape.first else {
-            throw ModelError(.missingTensor, path, "the tensor token_embd.weight is missing")
+        guard let rows = file.checkpoint["token_embd.weight"]?.shape.first, rows > 0 else {
+            throw ModelError(.missingTensor, path, "the tensor token_embd.weight is missing or empty")
         }
         vocabularySize = rows
-        guard let epsilon = file["\(architecture).attention.layer_norm_rms_epsilon"]?.double, epsilon > 0 else {
-            throw fail("\(architecture).attention.layer_norm_rms_epsilon", "is missing or not positive")
+        guard let epsilon = file["\(architecture).attention.layer_norm_rms_epsilon"]?.double, ModelConfig.isEpsilon(epsilon) else {
+            throw fail("\(architecture).attention.layer_norm_rms_epsilon", "is missing or no small positive number")
         }
         self.epsilon = epsilon
         rotaryLayout = architecture == "llama" ? .pairs : .half
@@ -84,11 +85,11 @@ struct LlamaConfig {
         }
         if let window = try optionalSize("attention.sliding_window") { maximumPositions = min(maximumPositions, window) }
         let base = file["\(architecture).rope.freq_base"]?.double ?? 10_000
-        guard base > 0, base.isFinite else { throw fail("\(architecture).rope.freq_base", "must be a positive number") }
+        guard base > 1, base.isFinite else { throw fail("\(architecture).rope.freq_base", "must be a number above 1") }
         var scaling = RotaryTable.Scaling.none
         if let kind = file["\(architecture).rope.scaling.type"]?.string, kind != "none" {
-            guard kind == "linear", let factor = file["\(architecture).rope.scaling.factor"]?.double, factor > 0 else {
-                throw fail("\(architecture).rope.scaling.type", "is \(kind); none and linear are supported in GGUF files")
+            guard kind == "linear", let factor = file["\(architecture).rope.scaling.factor"]?.double, factor >= 1, factor.isFinite else {
+                throw fail("\(architecture).rope.scaling.type", "is \(kind); none and linear with a factor of at least 1 are supported in GGUF files")
             }
             scaling = .linear(factor: factor)
         }
@@ -101,16 +102,27 @@ struct LlamaConfig {
             }
             var values = [Float](repeating: 0, count: half)
             try values.withUnsafeMutableBufferPointer { try tensor.readFloats(0..<half, into: $0) }
+            guard values.allSatisfy({ $0 >= 1 && $0.isFinite }) else {
+                throw ModelError(.invalidConfig, path, "rope_freqs.weight holds a divisor that is not a number of at least 1")
+            }
             divisors = values
         }
         rotary = RotaryTable(headSize: headSize, base: base, scaling: scaling, divisors: divisors)
         try check(ModelConfig(json: .null, file: path))
     }
 
+    private static func headSize(_ width: Int, _ heads: Int, _ config: ModelConfig, _ key: String) throws -> Int {
+        guard width.isMultiple(of: heads) else { throw config.error(key, "is \(heads), which does not divide the width \(width)") }
+        return width / heads
+    }
+
     private func check(_ config: ModelConfig) throws {
         guard heads.isMultiple(of: keyValueHeads) else {
             throw config.error("num_key_value_heads", "is \(keyValueHeads), which does not divide the \(heads) heads")
         }
-        guard headSize > 0, headSize.isMultiple(of: 2) else { throw config.error("head_dim", "must be even, but is \(headSize)") }
+        // The bound keeps the table of frequencies, made before any tensor is seen, small.
+        guard headSize.isMultiple(of: 2), 2...1 << 15 ~= headSize else {
+            throw config.error("head_dim", "must be even and at most \(1 << 15), but is \(headSize)")
+        }
     }
 }

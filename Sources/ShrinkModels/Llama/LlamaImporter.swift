@@ -43,13 +43,12 @@ struct LlamaImporter {
 
     private mutating func build() throws {
         let tokens = try builder.input("tokens", ValueType(.int32, [.batch, .tokens]))
-        let angles = config.rotary.tables(positions: config.maximumPositions)
         let angleType = ValueType(.float32, [.fixed(config.maximumPositions), .fixed(config.headSize / 2)])
-        func angleParameter(_ values: [Float]) -> Parameter {
-            Parameter(storedType: "computed", storedByteCount: 0, source: FloatArraySource(values))
+        func angles(_ wave: RotaryAngles.Wave) -> Parameter {
+            Parameter(storedType: "computed", storedByteCount: 0, source: config.rotary.source(wave))
         }
-        let cosine = try builder.parameter("rotary.cosine", angleType, angleParameter(angles.cosine))
-        let sine = try builder.parameter("rotary.sine", angleType, angleParameter(angles.sine))
+        let cosine = try builder.parameter("rotary.cosine", angleType, angles(.cosine))
+        let sine = try builder.parameter("rotary.sine", angleType, angles(.sine))
 
         let table = try tensors.parameter(names.embedding + ".weight", [config.vocabularySize, config.width], &builder)
         var hidden = try builder.add(.embedding(Embedding()), [tokens, table], origin: names.embedding)

@@ -31,27 +31,38 @@ struct RotaryTable {
     /// Of `rope_theta` and `rope_scaling`, or of `rope_parameters` as newer configurations have them.
     init(_ config: ModelConfig, headSize: Int, maximumPositions: inout Int) throws {
         self.headSize = headSize
-        let parameters = config.object("rope_parameters")
+        let parameters = try config.optionalObject("rope_parameters")
         base = try parameters?.optionalPositive("rope_theta") ?? config.optionalPositive("rope_theta") ?? 10_000
+        guard base > 1 else { throw config.error("rope_theta", "must be above 1, but is \(base)") }
         scaling = .none
         if let partial = try parameters?.optionalPositive("partial_rotary_factor") ?? config.optionalPositive("partial_rotary_factor"), partial != 1 {
             throw config.error("partial_rotary_factor", "is \(partial); only whole heads are rotated")
         }
-        guard let rope = parameters ?? config.object("rope_scaling") else { return }
-        let kind = rope.json["rope_type"]?.string ?? rope.json["type"]?.string ?? "default"
+        guard let rope = try parameters ?? config.optionalObject("rope_scaling") else { return }
+        func factor() throws -> Double {
+            let factor = try rope.positive("factor")
+            guard factor >= 1 else { throw config.error("factor", "must be at least 1, but is \(factor)") }
+            return factor
+        }
+        let kind = try rope.optionalWord("rope_type") ?? rope.optionalWord("type") ?? "default"
         let original = Double(try rope.optionalSize("original_max_position_embeddings") ?? maximumPositions)
         switch kind {
         case "default": break
-        case "linear": scaling = .linear(factor: try rope.positive("factor"))
+        case "linear": scaling = .linear(factor: try factor())
         case "dynamic":
             // The frequencies change beyond the trained positions only; up to there they are plain.
             maximumPositions = min(maximumPositions, Int(original))
         case "llama3":
+            let low = try rope.positive("low_freq_factor"), high = try rope.positive("high_freq_factor")
+            guard low < high else { throw config.error("high_freq_factor", "must be above low_freq_factor") }
             scaling = .llama3(
-                factor: try rope.positive("factor"), lowFrequencyFactor: try rope.positive("low_freq_factor"),
-                highFrequencyFactor: try rope.positive("high_freq_factor"), originalPositions: original)
+                factor: try factor(), lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions: original)
         case "yarn":
-            let factor = try rope.positive("factor")
+            for key in ["mscale", "mscale_all_dim"] where rope.json[key] != nil {
+                throw config.error(key, "is not supported; give attention_factor instead")
+            }
+            guard try rope.flag("truncate", default: true) else { throw config.error("truncate", "is false; only true is supported") }
+            let factor = try factor()
             scaling = .yarn(
                 factor: factor, betaFast: try rope.optionalPositive("beta_fast") ?? 32,
                 betaSlow: try rope.optionalPositive("beta_slow") ?? 1, originalPositions: original,
@@ -93,21 +104,27 @@ struct RotaryTable {
         }
     }
 
-    /// Row-major tables for positions 0 ..< positions.
-    func tables(positions: Int) -> (cosine: [Float], sine: [Float]) {
-        let frequencies = inverseFrequencies.map { Float($0) }
-        let factor: Double
-        if case .yarn(_, _, _, _, let attention) = scaling { factor = attention } else { factor = 1 }
-        var cosine: [Float] = [], sine: [Float] = []
-        cosine.reserveCapacity(positions * frequencies.count)
-        sine.reserveCapacity(positions * frequencies.count)
-        for position in 0..<positions {
-            for frequency in frequencies {
-                let angle = Double(Float(position) * frequency)
-                cosine.append(Float(cos(angle) * factor))
-                sine.append(Float(sin(angle) * factor))
-            }
+    /// The cosines or sines as a parameter of shape [positions, headSize / 2].
+    func source(_ wave: RotaryAngles.Wave) -> RotaryAngles {
+        let amplitude: Double
+        if case .yarn(_, _, _, _, let attention) = scaling { amplitude = attention } else { amplitude = 1 }
+        return RotaryAngles(wave: wave, frequencies: inverseFrequencies.map { Float($0) }, amplitude: amplitude)
+    }
+}
+
+/// One of the two tables, row-major, computed where it is read: a configuration can claim any number of positions.
+struct RotaryAngles: ParameterSource {
+    enum Wave { case cosine, sine }
+
+    let wave: Wave
+    let frequencies: [Float]
+    let amplitude: Double
+
+    func readFloats(_ range: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+        for (place, element) in range.enumerated() {
+            let (position, pair) = element.quotientAndRemainder(dividingBy: frequencies.count)
+            let angle = Double(Float(position) * frequencies[pair])
+            target[place] = Float((wave == .cosine ? cos(angle) : sin(angle)) * amplitude)
         }
-        return (cosine, sine)
     }
 }

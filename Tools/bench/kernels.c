@@ -1,22 +1,8 @@
 /* Micro-benchmark of Sources/CShrinkKernels on one thread: figures beside the limits of this machine,
  * measured in the same run. Built and run by Tools/bench-kernels. Medians of repeated timings. */
-#include "shrink_kernels.h"
+#include "limits.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* Median seconds of one run of `work(context)`, over 11 samples of at least 10 ms each. */
 static double seconds(void (*work)(void *), void *context) {
@@ -36,78 +22,6 @@ static double seconds(void (*work)(void *), void *context) {
     }
     qsort(samples, 11, sizeof(double), ascending);
     return samples[5];
-}
-
-static void *memory(size_t bytes) {
-    void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-    if (!p) {
-        fprintf(stderr, "no memory for %zu bytes\n", bytes);
-        exit(1);
-    }
-    uint32_t state = 1;
-    for (size_t i = 0; i < bytes; i++) {
-        state = state * 1664525u + 1013904223u;
-        int8_t value = (int8_t)(state >> 24);
-        ((int8_t *)p)[i] = value == -128 ? 0 : value;
-    }
-    return p;
-}
-
-/* -- Limits -- */
-
-#define PEAK_STEPS 100000
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static void peak_avx512(void *sink) {
-    __m512i sums[12], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
-    for (int j = 0; j < 12; j++) sums[j] = a;
-    for (int i = 0; i < PEAK_STEPS; i++)
-        for (int j = 0; j < 12; j++) {
-            sums[j] = _mm512_dpbusd_epi32(sums[j], a, b);
-            __asm__ volatile("" : "+v"(sums[j]));
-        }
-    for (int j = 1; j < 12; j++) sums[0] = _mm512_add_epi32(sums[0], sums[j]);
-    _mm512_storeu_si512(sink, sums[0]);
-}
-
-__attribute__((target("avx2"))) static void peak_avx2(void *sink) {
-    __m256i sums[10], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
-    for (int j = 0; j < 10; j++) sums[j] = a;
-    for (int i = 0; i < PEAK_STEPS; i++)
-        for (int j = 0; j < 10; j++) {
-            __asm__ volatile("" : "+x"(a));
-            sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
-        }
-    for (int j = 1; j < 10; j++) sums[0] = _mm256_add_epi32(sums[0], sums[j]);
-    _mm256_storeu_si256(sink, sums[0]);
-}
-#endif
-
-/* Operations (2 per product) a second of a loop that touches registers only; 0 where there is none. */
-static double peak(shrink_isa isa) {
-#if defined(__x86_64__)
-    char sink[64];
-    if (isa == SHRINK_ISA_AVX512_VNNI) return 12.0 * 128 * PEAK_STEPS / seconds(peak_avx512, sink);
-    if (isa == SHRINK_ISA_AVX2) return 10.0 * 64 * PEAK_STEPS / seconds(peak_avx2, sink);
-#endif
-    (void)isa;
-    return 0;
-}
-
-typedef struct { const uint64_t *p; size_t count; uint64_t sum; } reading;
-
-static void read_all(void *context) {
-    reading *r = context;
-    typedef uint64_t wide __attribute__((vector_size(64)));
-    wide sums[4] = {{0}};
-    const wide *p = (const wide *)r->p;
-    for (size_t i = 0; i + 4 <= r->count / 8; i += 4)
-        for (int j = 0; j < 4; j++) {
-            __builtin_prefetch((const char *)(p + i + j) + 6144);
-            sums[j] += p[i + j];
-        }
-    r->sum = (sums[0] + sums[1] + sums[2] + sums[3])[0];
 }
 
 /* -- Linear layers -- */
@@ -209,7 +123,10 @@ int main(void) {
     for (int isa = 0; isa < SHRINK_ISA_COUNT; isa++) {
         const shrink_kernels *kernels = shrink_kernels_for((shrink_isa)isa);
         if (!kernels) continue;
-        double limit = peak((shrink_isa)isa);
+        double operations = 0, limit = 0;
+        char sink[64];
+        void (*peak)(void *) = peak_loop((shrink_isa)isa, &operations);
+        if (peak) limit = operations / seconds(peak, sink);
         printf("%s\n", shrink_isa_name((shrink_isa)isa));
         if (limit > 0) printf("  register loop: %.0f GOPS\n", limit * 1e-9);
         const uint32_t shapes[][3] = {{128, 576, 1536}, {128, 384, 1536}, {128, 1536, 576}, {16, 576, 1536}, {16, 384, 1536}, {4, 576, 1536}};

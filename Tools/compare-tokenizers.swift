@@ -1,6 +1,6 @@
 // The Swift side of Tools/compare-tokenizers: encodes and decodes the texts of standard input with
 // one tokenizer. Input: for each text its size (UInt32) and bytes. Output: for each text the number
-// of ids and the ids (Int32), then the decoded text's size and bytes.
+// of ids and the ids (UInt32), then the decoded text's size and bytes.
 import Foundation
 import ShrinkFormat
 import ShrinkJSON
@@ -42,7 +42,7 @@ let built = Date()
 let input = Array(FileHandle.standardInput.readDataToEndOfFile())
 var output = Data()
 
-func append(_ value: Int32, to output: inout Data) { withUnsafeBytes(of: value.littleEndian) { output.append(contentsOf: $0) } }
+func append(_ value: UInt32, to output: inout Data) { withUnsafeBytes(of: value.littleEndian) { output.append(contentsOf: $0) } }
 
 try tables.withUnsafeBytes { tables in
     let verifying = Date()
@@ -67,11 +67,11 @@ try tables.withUnsafeBytes { tables in
                 encoding += Date().timeIntervalSince(before)
                 byteCount += size
             }
-            append(Int32(ids.count), to: &output)
+            append(UInt32(ids.count), to: &output)
             let found = ids.withIDs { Array($0) }
             for id in found { append(id, to: &output) }
             let decoded = Array(try tokenizer.decode(found, skipsSpecialTokens: mode == "plain").utf8)
-            append(Int32(decoded.count), to: &output)
+            append(UInt32(decoded.count), to: &output)
             output.append(contentsOf: decoded)
         }
     }

@@ -59,7 +59,7 @@ public struct TokenizerTables: @unchecked Sendable {
 
 // Tokens.
 extension TokenizerTables {
-    @inline(__always) public func contains(_ id: Int32) -> Bool { id >= 0 && UInt32(bitPattern: id) < header.vocabularySize }
+    @inline(__always) public func contains(_ id: UInt32) -> Bool { id < header.vocabularySize }
 
     /// The bytes of a token, for ids below the vocabulary size.
     @inline(__always) public func bytes(ofToken id: Int) -> UnsafeRawBufferPointer {
@@ -73,15 +73,15 @@ extension TokenizerTables {
 
     @inline(__always) public func token(ofByte byte: UInt8) -> UInt32 { Self.word(byteTokens, Int(byte)) }
 
-    public func special(_ token: SpecialToken) -> Int32? {
+    public func special(_ token: SpecialToken) -> UInt32? {
         let id = header.specialTokens[token.rawValue]
-        return id == TokenizerFormat.noToken ? nil : Int32(bitPattern: id)
+        return id == TokenizerFormat.noToken ? nil : id
     }
 
-    public func isStop(_ id: Int32) -> Bool {
+    public func isStop(_ id: UInt32) -> Bool {
         let stops = bytes(of: .stopTokens)
         guard let base = stops.baseAddress else { return false }
-        for i in 0..<stops.count / 4 where Self.word(base, i) == UInt32(bitPattern: id) { return true }
+        for i in 0..<stops.count / 4 where Self.word(base, i) == id { return true }
         return false
     }
 

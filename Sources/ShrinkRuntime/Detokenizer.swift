@@ -19,7 +19,7 @@ public struct Detokenizer {
     public var maximumPushByteCount: Int { (Int(tables.header.maximumTokenByteCount) + 4) * 3 }
 
     /// Appends the text that is certain once `id` is known; ids that are not tokens add nothing.
-    public mutating func push(_ id: Int32, into output: inout TokenizerBuffer<UInt8>) throws(RuntimeError) {
+    public mutating func push(_ id: UInt32, into output: inout TokenizerBuffer<UInt8>) throws(RuntimeError) {
         guard tables.contains(id) else { return }
         let flags = tables.flags(ofToken: Int(id))
         if flags.contains(.absent) || skipsSpecialTokens && flags.contains(.special) { return }

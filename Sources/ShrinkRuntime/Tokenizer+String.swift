@@ -4,7 +4,7 @@ import ShrinkFormat
 extension Tokenizer {
     public mutating func encode(
         _ text: String, pair: String? = nil, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true
-    ) throws(RuntimeError) -> [Int32] {
+    ) throws(RuntimeError) -> [UInt32] {
         var output = TokenBuffer(allocator: allocator)
         let (text, pair) = (Array(text.utf8), pair.map { Array($0.utf8) })
         try text.withUnsafeBufferPointer { text throws(RuntimeError) in
@@ -18,7 +18,7 @@ extension Tokenizer {
         return output.withIDs { Array($0) }
     }
 
-    public func decode(_ ids: [Int32], skipsSpecialTokens: Bool = true) throws(RuntimeError) -> String {
+    public func decode(_ ids: [UInt32], skipsSpecialTokens: Bool = true) throws(RuntimeError) -> String {
         var detokenizer = Detokenizer(tables: tables, skipsSpecialTokens: skipsSpecialTokens)
         var output = TokenizerBuffer<UInt8>(allocator: allocator)
         for id in ids { try detokenizer.push(id, into: &output) }
@@ -29,7 +29,7 @@ extension Tokenizer {
     /// The tokens of a conversation; see `encodeChat(_:addGenerationPrompt:parseSpecialTokens:into:)`.
     public mutating func encodeChat(
         _ messages: [(role: String, content: String)], addGenerationPrompt: Bool = true, parseSpecialTokens: Bool = false
-    ) throws(RuntimeError) -> [Int32] {
+    ) throws(RuntimeError) -> [UInt32] {
         var output = TokenBuffer(allocator: allocator)
         // All texts in one buffer, which stays where it is while the messages point into it.
         var bytes: [UInt8] = []

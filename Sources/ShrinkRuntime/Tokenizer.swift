@@ -43,9 +43,9 @@ public struct Tokenizer: ~Copyable {
     public var vocabularySize: Int { Int(tables.header.vocabularySize) }
     /// Tokens at which the tokenizer's author truncates; nil for no limit. Never applied by itself.
     public var truncationLength: Int? { tables.header.truncationLength == 0 ? nil : Int(tables.header.truncationLength) }
-    public func token(_ special: SpecialToken) -> Int32? { tables.special(special) }
+    public func token(_ special: SpecialToken) -> UInt32? { tables.special(special) }
     /// Whether generation ends with this token.
-    public func isStop(_ id: Int32) -> Bool { tables.isStop(id) }
+    public func isStop(_ id: UInt32) -> Bool { tables.isStop(id) }
 
     /// Appends the tokens of `text` (and `pair`), placed by the tokenizer's template.
     ///
@@ -65,12 +65,12 @@ public struct Tokenizer: ~Copyable {
         do {
             for i in 0..<tables.templateCount(pair: pair != nil) {
                 let item = tables.templateItem(i, pair: pair != nil)
-                let typeID = Int32(item.typeID)
+                let typeID = UInt32(item.typeID)
                 switch item.kind {
                 case .first: try append(text, parseSpecialTokens: parseSpecialTokens, typeID: typeID, to: &output)
                 case .second:
                     if let pair { try append(pair, parseSpecialTokens: parseSpecialTokens, typeID: typeID, to: &output) }
-                case .token: if addSpecialTokens { try output.append(id: Int32(bitPattern: item.id), typeID: typeID) }
+                case .token: if addSpecialTokens { try output.append(id: item.id, typeID: typeID) }
                 }
             }
         } catch {
@@ -81,7 +81,7 @@ public struct Tokenizer: ~Copyable {
 
     /// Appends the tokens of a text outside any template.
     mutating func append(
-        _ text: UnsafeBufferPointer<UInt8>, parseSpecialTokens: Bool, typeID: Int32, to output: inout TokenBuffer
+        _ text: UnsafeBufferPointer<UInt8>, parseSpecialTokens: Bool, typeID: UInt32, to output: inout TokenBuffer
     ) throws(RuntimeError) {
         guard let base = text.baseAddress, text.count > 0 else { return }
         guard text.count <= Self.maximumTextByteCount else {
@@ -105,7 +105,7 @@ public struct Tokenizer: ~Copyable {
 
     /// Cuts a text at the added tokens of one trie and encodes what is between them.
     private mutating func encode(
-        _ text: TokenizerText, _ trie: TokenizerSection, parseSpecialTokens: Bool, typeID: Int32, into output: inout TokenBuffer
+        _ text: TokenizerText, _ trie: TokenizerSection, parseSpecialTokens: Bool, typeID: UInt32, into output: inout TokenBuffer
     ) throws(RuntimeError) {
         // Up to here the text has been dealt with.
         var done = 0
@@ -130,7 +130,7 @@ public struct Tokenizer: ~Copyable {
                 while end < text.count, isSpace(text, end) { end &+= text.scalar(at: end).length }
             }
             if start > done { try encodeBetween(text.slice(done, start), trie, parseSpecialTokens, typeID, &output) }
-            try output.append(id: Int32(bitPattern: token.id), typeID: typeID)
+            try output.append(id: token.id, typeID: typeID)
             done = end
         }
         if done < text.count { try encodeBetween(text.slice(done, text.count), trie, parseSpecialTokens, typeID, &output) }
@@ -146,7 +146,7 @@ public struct Tokenizer: ~Copyable {
     }
 
     private mutating func encodeBetween(
-        _ text: TokenizerText, _ trie: TokenizerSection, _ parseSpecialTokens: Bool, _ typeID: Int32, _ output: inout TokenBuffer
+        _ text: TokenizerText, _ trie: TokenizerSection, _ parseSpecialTokens: Bool, _ typeID: UInt32, _ output: inout TokenBuffer
     ) throws(RuntimeError) {
         guard trie == .addedTrie else { return try split(text, stage: 0, typeID: typeID, into: &output) }
         let normal = try normalizer.normalize(text)
@@ -154,7 +154,7 @@ public struct Tokenizer: ~Copyable {
     }
 
     /// Splits a piece by the pre-tokenizer stages from `stage` on and encodes the words.
-    private mutating func split(_ text: TokenizerText, stage: Int, typeID: Int32, into output: inout TokenBuffer) throws(RuntimeError) {
+    private mutating func split(_ text: TokenizerText, stage: Int, typeID: UInt32, into output: inout TokenBuffer) throws(RuntimeError) {
         if stage == tables.header.preTokenizerStageCount {
             switch tables.header.model {
             case .byteLevelBPE: return try merger.encode(text, typeID: typeID, into: &output)

@@ -72,8 +72,8 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
 
 /// The result of an encoding: token ids and their type (segment) ids.
 public struct TokenBuffer: ~Copyable {
-    private var idBuffer: TokenizerBuffer<Int32>
-    private var typeBuffer: TokenizerBuffer<Int32>
+    private var idBuffer: TokenizerBuffer<UInt32>
+    private var typeBuffer: TokenizerBuffer<UInt32>
 
     public init(allocator: Allocator) {
         idBuffer = TokenizerBuffer(allocator: allocator)
@@ -83,17 +83,17 @@ public struct TokenBuffer: ~Copyable {
     public var count: Int { idBuffer.count }
 
     /// Gives the token ids to `body`; they are not to be used after it.
-    public func withIDs<R, E>(_ body: (UnsafeBufferPointer<Int32>) throws(E) -> R) throws(E) -> R { try idBuffer.withElements(body) }
+    public func withIDs<R, E>(_ body: (UnsafeBufferPointer<UInt32>) throws(E) -> R) throws(E) -> R { try idBuffer.withElements(body) }
 
     /// Gives the type ids to `body`; they are not to be used after it.
-    public func withTypeIDs<R, E>(_ body: (UnsafeBufferPointer<Int32>) throws(E) -> R) throws(E) -> R { try typeBuffer.withElements(body) }
+    public func withTypeIDs<R, E>(_ body: (UnsafeBufferPointer<UInt32>) throws(E) -> R) throws(E) -> R { try typeBuffer.withElements(body) }
 
     public mutating func reserve(_ capacity: Int) throws(RuntimeError) {
         try idBuffer.reserve(capacity)
         try typeBuffer.reserve(capacity)
     }
 
-    public mutating func append(id: Int32, typeID: Int32 = 0) throws(RuntimeError) {
+    public mutating func append(id: UInt32, typeID: UInt32 = 0) throws(RuntimeError) {
         try typeBuffer.append(typeID)
         do { try idBuffer.append(id) } catch {
             typeBuffer.truncate(to: idBuffer.count)

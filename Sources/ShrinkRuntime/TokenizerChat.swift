@@ -52,7 +52,7 @@ extension Tokenizer {
     }
 
     private mutating func append(
-        _ item: ChatMessage, _ start: Int32, _ end: Int32, _ parseSpecialTokens: Bool, _ output: inout TokenBuffer
+        _ item: ChatMessage, _ start: UInt32, _ end: UInt32, _ parseSpecialTokens: Bool, _ output: inout TokenBuffer
     ) throws(RuntimeError) {
         message.truncate()
         try message.append(item.role)

@@ -23,9 +23,9 @@ struct BytePairMerger: ~Copyable {
     }
 
     /// Appends the tokens of `word`; bytes that are no token are left out.
-    mutating func encode(_ word: TokenizerText, typeID: Int32, into output: inout TokenBuffer) throws(RuntimeError) {
+    mutating func encode(_ word: TokenizerText, typeID: UInt32, into output: inout TokenBuffer) throws(RuntimeError) {
         if tables.header.ignoresMerges, let token = wholeToken(word) {
-            return try output.append(id: Int32(bitPattern: token), typeID: typeID)
+            return try output.append(id: token, typeID: typeID)
         }
         symbols.truncate()
         try symbols.reserve(word.count)
@@ -37,7 +37,7 @@ struct BytePairMerger: ~Copyable {
             if symbols.count <= Self.shortWord { try mergeShort() } else { try mergeLong() }
         }
         for i in 0..<symbols.count where symbols[unchecked: i] != Self.none {
-            try output.append(id: Int32(bitPattern: symbols[unchecked: i]), typeID: typeID)
+            try output.append(id: symbols[unchecked: i], typeID: typeID)
         }
     }
 

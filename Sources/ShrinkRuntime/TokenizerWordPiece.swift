@@ -4,7 +4,7 @@ import ShrinkFormat
 /// the whole word is unknown when that fails.
 struct WordPieceMatcher {
     let tables: TokenizerTables
-    private let unknown: Int32
+    private let unknown: UInt32
     private let prefixCount: Int
     private let prefixHash: UInt64
 
@@ -18,7 +18,7 @@ struct WordPieceMatcher {
         prefixHash = hash
     }
 
-    func encode(_ word: TokenizerText, typeID: Int32, into output: inout TokenBuffer) throws(RuntimeError) {
+    func encode(_ word: TokenizerText, typeID: UInt32, into output: inout TokenBuffer) throws(RuntimeError) {
         let before = output.count
         guard hasAllowedLength(word) else { return try output.append(id: unknown, typeID: typeID) }
         var start = 0
@@ -40,7 +40,7 @@ struct WordPieceMatcher {
                 output.truncate(to: before)
                 return try output.append(id: unknown, typeID: typeID)
             }
-            try output.append(id: Int32(bitPattern: longest.token), typeID: typeID)
+            try output.append(id: longest.token, typeID: typeID)
             start = longest.end
         }
     }

@@ -53,14 +53,14 @@ struct CostTests {
     }
 
     /// Byte-pair encoding as it is defined: again and again the leftmost pair of the lowest rank.
-    private func mergedByDefinition(_ word: [UInt8], _ tables: TokenizerTables) -> [Int32] {
+    private func mergedByDefinition(_ word: [UInt8], _ tables: TokenizerTables) -> [UInt32] {
         var symbols = word.map { tables.token(ofByte: $0) }
         while true {
             var best: (rank: UInt32, place: Int)?
             for i in symbols.indices.dropLast() {
                 if let rank = tables.rank(symbols[i], symbols[i + 1]), rank < best?.rank ?? .max { best = (rank, i) }
             }
-            guard let best else { return symbols.map { Int32($0) } }
+            guard let best else { return symbols.map { UInt32($0) } }
             symbols.replaceSubrange(best.place...best.place + 1, with: [tables.mergedToken(rank: best.rank)])
         }
     }

@@ -10,14 +10,14 @@ import Testing
 struct Goldens: Sendable {
     struct Case: Sendable {
         var text: [UInt8]
-        var ids: [Int32]
+        var ids: [UInt32]
         var decoded: String
-        var literal: [Int32]?
-        var pair: (text: [UInt8], ids: [Int32], types: [Int32])?
+        var literal: [UInt32]?
+        var pair: (text: [UInt8], ids: [UInt32], types: [UInt32])?
     }
 
     struct Sequence: Sendable {
-        var ids: [Int32]
+        var ids: [UInt32]
         var all: String
         var visible: String
     }
@@ -34,8 +34,8 @@ struct Goldens: Sendable {
 
     struct Conversation: Sendable {
         var messages: [(role: String, content: String)]
-        var parsed: [Int32]
-        var literal: [Int32]
+        var parsed: [UInt32]
+        var literal: [UInt32]
     }
 
     static let byteLevel = Goldens("bytelevel")
@@ -92,7 +92,7 @@ struct Goldens: Sendable {
 }
 
 extension JSON {
-    var ids: [Int32] { array!.map { Int32($0.int!) } }
+    var ids: [UInt32] { array!.map { UInt32($0.int!) } }
 
     /// Replaces or adds a member of an object.
     mutating func set(_ key: String, _ value: JSON) {
@@ -139,8 +139,8 @@ final class TestMemory: @unchecked Sendable {
 }
 
 struct Encoded: Equatable {
-    var ids: [Int32]
-    var types: [Int32]
+    var ids: [UInt32]
+    var types: [UInt32]
 }
 
 extension Tokenizer {

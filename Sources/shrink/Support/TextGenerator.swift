@@ -43,7 +43,7 @@ final class TextGenerator {
         defer { token.deallocate() }
         token.initialize(to: first)
         while !tokenizer.isStop(token.pointee) {
-            try detokenizer.push(Int32(bitPattern: token.pointee), into: &text)
+            try detokenizer.push(token.pointee, into: &text)
             showRest(show)
             tokenCount += 1
             if tokenCount == limit { return try finish(.length, show) }

@@ -41,7 +41,7 @@ final class TextTokenizer {
                 try tokenizer.encode(text, addSpecialTokens: true, parseSpecialTokens: false, into: &buffer)
             }
         }
-        return Encoding(tokens: tokens, segments: buffer.withTypeIDs { $0.map { UInt32(bitPattern: $0) } })
+        return Encoding(tokens: tokens, segments: buffer.withTypeIDs(Array.init))
     }
 
     /// The same, cut to `limit` tokens: the end of the text goes, the special tokens behind it stay.
@@ -62,12 +62,12 @@ final class TextTokenizer {
     func encodeChat(system: String?, user: String) throws -> [UInt32] {
         buffer.truncate()
         let messages = (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: user)]
-        return try tokenizer.encodeChat(messages).map { UInt32(bitPattern: $0) }
+        return try tokenizer.encodeChat(messages)
     }
 
-    private var tokens: [UInt32] { buffer.withIDs { $0.map { UInt32(bitPattern: $0) } } }
+    private var tokens: [UInt32] { buffer.withIDs(Array.init) }
 
-    func isStop(_ token: UInt32) -> Bool { tokenizer.isStop(Int32(bitPattern: token)) }
+    func isStop(_ token: UInt32) -> Bool { tokenizer.isStop(token) }
 
     func detokenizer() -> Detokenizer { Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: true) }
 
@@ -75,7 +75,7 @@ final class TextTokenizer {
     func text(of token: UInt32) throws -> String {
         var detokenizer = Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: false)
         var bytes = TokenizerBuffer<UInt8>(allocator: .system)
-        try detokenizer.push(Int32(bitPattern: token), into: &bytes)
+        try detokenizer.push(token, into: &bytes)
         try detokenizer.flush(into: &bytes)
         return bytes.withElements { String(decoding: $0, as: UTF8.self) }
     }

@@ -111,6 +111,13 @@ struct LlamaConfig {
         guard heads.isMultiple(of: keyValueHeads) else {
             throw config.error("num_key_value_heads", "is \(keyValueHeads), which does not divide the \(heads) heads")
         }
-        guard headSize > 0, headSize.isMultiple(of: 2) else { throw config.error("head_dim", "must be even, but is \(headSize)") }
+        guard headSize > 0, headSize.isMultiple(of: 2), headSize <= 1 << 15 else {
+            throw config.error("head_dim", "must be even and at most 32768, but is \(headSize)")
+        }
+        guard maximumPositions <= RotaryTable.maximumElementCount / (headSize / 2) else {
+            throw config.error(
+                "max_position_embeddings",
+                "is \(maximumPositions); with heads of \(headSize), \(RotaryTable.maximumElementCount / (headSize / 2)) positions are supported")
+        }
     }
 }

@@ -13,6 +13,10 @@ enum Interrupt {
 
     static func install() {
         _ = flag
+        // A reader that has gone and a file that may not grow are errors of the write, not the end of
+        // the process before it could tidy up.
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         for number in [SIGINT, SIGTERM] {
             var action = sigaction()
             action.__sigaction_handler.sa_handler = { number in

@@ -15,6 +15,9 @@ enum ArtifactFile {
     }
 
     static func open(_ path: String, verify: Bool = true) throws -> Model {
+        if access(path, F_OK) == 0, !isArtifact(path) {
+            throw CommandFailure("\(path): not an artifact; make one of a checkpoint with `shrink quantize`")
+        }
         var options = Model.Options()
         options.verifiesWeights = verify
         do throws(RuntimeError) {

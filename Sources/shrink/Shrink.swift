@@ -24,6 +24,7 @@ struct Shrink: ParsableCommand {
 
     static func main() {
         do {
+            Output.reserveDescriptors()
             var command = try parseAsRoot()
             Interrupt.install()
             try command.run()

@@ -3,6 +3,14 @@ import ShrinkJSON
 
 /// Standard output for results, standard error for everything else.
 enum Output {
+    /// Called before any file is opened: one that got the number of a closed standard stream would have
+    /// messages written into it.
+    static func reserveDescriptors() {
+        while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
+            if descriptor > STDERR_FILENO { close(descriptor); return }
+        }
+    }
+
     static func line(_ text: String) { write(text + "\n") }
 
     static func json(_ members: [(String, JSON)]) {

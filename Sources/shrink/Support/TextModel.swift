@@ -32,6 +32,9 @@ extension TextModel {
         try encoding.tokens.withUnsafeBufferPointer { tokens in
             try run(kind, tokens, segments: encoding.segments) { rows in values = Array(rows.row(0)) }
         }
+        guard values.allSatisfy(\.isFinite) else {
+            throw CommandFailure("the model's answer is not a number; its weights are damaged or its training diverged")
+        }
         return (values, wasCut)
     }
 }

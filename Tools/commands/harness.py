@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import os
 import resource
-import signal
 import subprocess
 import time
 
@@ -142,7 +141,3 @@ class Harness:
             problems.append(f"only {refused} were refused")
         self.check(f"{name} ({count} cases, {refused} refused)", count > 0 and not problems,
                    f"{len(problems)} problems, the first: {problems[:3]}")
-
-
-def is_crash(code):
-    return code < 0 and -code in (signal.SIGSEGV, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)

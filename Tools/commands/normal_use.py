@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 
-from checkpoints import CHAT, SPECIAL, write  # noqa: F401
+from checkpoints import write
 from harness import NOT_FOUND, USAGE
 
-COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "cpu"]
+COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "cpu"]
 PROMPT = ["--prompt", "the cat in the hat", "--max-tokens", "24"]
 
 
@@ -258,6 +258,27 @@ def evaluating(t):
     t.refuses("a score that is no number", 65, ["broken.tsv", "line 4"], "eval", "bert.shrink", "--similarity", "broken.tsv")
 
 
+def comparing(t):
+    result = t.works("compare --texts", "compare", "bert.shrink", "bert", "--texts", "texts.txt", "--json")
+    found = result.objects[0]
+    t.check("one object with the documented keys", set(found) == {"texts", "mean_cosine", "minimum_cosine", "same_nearest_neighbour"}
+            and 0.98 < found["minimum_cosine"] <= found["mean_cosine"] <= 1.000001, result)
+    result = t.works("compare --windows", "compare", "llama.shrink", "llama", "--windows", "corpus.txt", "--context", "64", "--json", "--quiet")
+    found = result.objects[0]
+    t.check("one object with the documented keys, and silence", set(found) == {"tokens", "mean_kl", "largest_kl", "same_top_token"}
+            and 0 < found["mean_kl"] <= found["largest_kl"] and result.err == b"", result)
+    result = t.works("compare a model with itself", "compare", "llama", "llama", "--windows", "corpus.txt", "--context", "64", "--json")
+    t.check("it agrees", abs(result.objects[0]["mean_kl"]) < 1e-9 and result.objects[0]["same_top_token"] == 1, result)
+    t.works("compare in words", "compare", "llama-fp32.shrink", "llama", "--windows", "corpus.txt", "--context", "128", "--limit", "1")
+    t.check("compare without a text is wrong usage", t.run("compare", "llama.shrink", "llama").code == USAGE)
+    t.refuses("compare of a language model with an encoder", 65, ["language models", "--texts"], "compare", "llama.shrink", "bert",
+              "--windows", "corpus.txt", "--context", "16")
+    t.refuses("compare with an empty text", 65, ["empty.txt"], "compare", "bert.shrink", "bert", "--texts",
+              write(f"{t.directory}/empty.txt", b"") or "empty.txt")
+    t.refuses("compare with a context that is too long", USAGE, ["--context"], "compare", "llama.shrink", "llama", "--windows", "corpus.txt",
+              "--context", "4096")
+
+
 def surroundings(t):
     coloured = [t.run("inspect", "llama", env=env).out + t.run("quantize", "absent", "-o", "x", env=env).err for env in ({}, {"NO_COLOR": "1"})]
     t.check("nothing is coloured, with and without NO_COLOR", coloured[0] == coloured[1] and b"\x1b" not in coloured[0])
@@ -274,10 +295,18 @@ def surroundings(t):
             result = t.run(*arguments, stdout=full)
         t.check(f"{arguments[0]} to a full device is an error",
                 result.code == 74 and "standard output" in result.message.splitlines()[-1], result)
+    def close_all():
+        for descriptor in (0, 1, 2):
+            os.close(descriptor)
+
+    t.works("quantize with standard streams closed", "quantize", "llama", "-o", "closed.shrink", preexec_fn=close_all)
+    same = open(f"{t.directory}/closed.shrink", "rb").read() == open(f"{t.directory}/llama.shrink", "rb").read()
+    t.check("no message got into the artifact", same)
+    os.remove(f"{t.directory}/closed.shrink")
+    t.refuses("a name with a line break and an escape stays on one line", NOT_FOUND, ["a\\n\\u{1B}[31mb"], "quantize", "a\n\x1b[31mb", "-o", "x")
     with open("/dev/full", "wb") as full:
         result = t.run("embed", "bert.shrink", input=b"the cat\n" * 100_000, stdout=full, seconds=5)
     t.check("embed stops early when nobody can read what it writes", result.code == 74 and result.seconds < 3, result)
-    return
 
 
 def check(t):
@@ -289,4 +318,5 @@ def check(t):
     embedding(t, ready)
     classifying(t)
     evaluating(t)
+    comparing(t)
     surroundings(t)

@@ -4,16 +4,25 @@ import Glibc
 final class FileSink {
     let path: String
     private(set) var byteCount = 0
-    private(set) var descriptor: Int32
-    private var isKept = false
+    let descriptor: Int32
+    private var isKept: Bool
 
-    /// Creates `path`, which must not exist; readable by everyone as the umask allows.
-    init(creating path: String) throws {
-        self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    /// Creates a file with a name of its own in the directory of `target`; readable by everyone as
+    /// the umask allows. One with `isAnonymous` loses its name at once, so that not even a killed
+    /// process leaves it behind, and cannot be committed.
+    init(beside target: String, isAnonymous: Bool = false) throws {
+        var path: String, descriptor: Int32
+        repeat {
+            path = "\(target).new-\(String(UInt32.random(in: 1 << 28...UInt32.max), radix: 16))"
+            descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        } while descriptor < 0 && errno == EEXIST
         guard descriptor >= 0 else {
-            throw PackingError(.output, "cannot create \(path): \(FileSink.reason(errno)); choose a directory that you may write to")
+            throw PackingError(.output, "cannot create \(target): \(FileSink.reason(errno)); choose a directory that you may write to")
         }
+        if isAnonymous { unlink(path) }
+        self.path = path
+        self.descriptor = descriptor
+        isKept = isAnonymous
     }
 
     deinit {

@@ -107,10 +107,10 @@ public struct PackedModel {
     ) throws {
         // Weights pass through the disk twice: packed beside the target, then into the archive.
         let total = 2 * weightByteCount
-        let staged = try FileSink(creating: "\(target).weights-\(getpid())")
+        let staged = try FileSink(beside: target, isAnonymous: true)
         try WeightPacker(sink: staged) { try progress($0, total) }.write(weights)
 
-        let archive = try FileSink(creating: "\(target).new-\(getpid())")
+        let archive = try FileSink(beside: target)
         try staged.withMapping { packed in
             let test = try program.withUnsafeBytes { try selfTest($0, packed) }
             var writer = try ArtifactWriter(archive)

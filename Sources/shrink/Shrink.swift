@@ -12,7 +12,7 @@ struct Shrink: ParsableCommand {
 
             Exit codes: 0 done; 1 the result is negative (a failed check); 64 wrong usage; 65 bad input; \
             66 input not found; 69 not possible on this machine; 74 a file could not be read or written; \
-            130 interrupted.
+            130 interrupted; 141 the reader of standard output has gone.
 
             Environment: SHRINK_ISA forces an instruction set (see `shrink cpu`); NO_COLOR is honoured: \
             nothing is ever coloured.
@@ -25,15 +25,16 @@ struct Shrink: ParsableCommand {
 
     static func main() {
         do {
+            Output.reserveDescriptors()
             var command = try parseAsRoot()
             Interrupt.install()
             try command.run()
-            try Output.finish()
+            Output.flush()
         } catch let exit as ExitCode {
             Glibc.exit(exit.rawValue)
         } catch {
             guard let failure = CommandFailure(error) else { Shrink.exit(withError: error) }
-            Output.message("shrink: \(failure.description)")
+            Output.message("shrink: \(failure.description.onOneLine)")
             Glibc.exit(failure.exitCode)
         }
     }

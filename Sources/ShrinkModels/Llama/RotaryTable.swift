@@ -16,6 +16,9 @@ struct RotaryTable {
         case yarn(factor: Double, betaFast: Double, betaSlow: Double, originalPositions: Double, attentionFactor: Double)
     }
 
+    /// Of one table: a million positions with heads of 128.
+    static let maximumElementCount = 1 << 26
+
     var headSize: Int
     var base: Double
     var scaling: Scaling

@@ -33,11 +33,11 @@ struct Classify: ParsableCommand {
         if options.json {
             var members: [(String, JSON)] = [("text", .string(text))]
             if let pair { members.append(("pair", .string(pair))) }
-            members.append(("label", .string(model.labels[best])))
-            members.append(("scores", .members(zip(model.labels, scores).map { ($0, .number($1)) })))
+            members.append(("label", .string(model.label(best))))
+            members.append(("scores", .members(scores.enumerated().map { (model.label($0), .number($1)) })))
             Output.json(members)
         } else {
-            Output.line("\(model.labels[best])\t\(Format.decimal(scores[best], 4))")
+            Output.line("\(model.label(best))\t\(Format.decimal(scores[best], 4))")
         }
         if wasCut, !options.quiet { Output.message("note: a text was cut to \(model.maximumTokens(.classify) ?? 0) tokens") }
     }
@@ -56,7 +56,7 @@ struct Classify: ParsableCommand {
             }
         }
         for (token, (label, score)) in zip(encoding.tokens, labels) {
-            tagged.append((try model.tokenizer.text(of: token), model.labels[label], score))
+            tagged.append((try model.tokenizer.text(of: token), model.label(label), score))
         }
         if options.json {
             let tokens = tagged.map { JSON.members([("token", .string($0.token)), ("label", .string($0.label)), ("score", .number($0.score))]) }

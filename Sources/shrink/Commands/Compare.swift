@@ -39,6 +39,7 @@ struct Compare: ParsableCommand {
     private func compareTexts(_ model: any TextModel, _ original: any TextModel, _ path: String) throws {
         let file = try MappedFile(path: path)
         let lines = String(decoding: file.bytes, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+        guard lines.count >= 2 else { throw CommandFailure("\(path): at least two texts are needed to compare embeddings") }
         let progress = Progress("compare", quiet: options.quiet)
         var vectors: (model: [[Float]], original: [[Float]]) = ([], [])
         for (index, line) in lines.enumerated() {

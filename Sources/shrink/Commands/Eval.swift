@@ -57,6 +57,9 @@ struct Eval: ParsableCommand {
         let result = try Perplexity.measure(tokens: tokens, context: window, progress: { try progress.update($0, $1) }) { tokens, consume in
             try model.run(.score, tokens, segments: nil, consume: consume)
         }
+        guard result.value.isFinite else {
+            throw CommandFailure("\(self.model): the perplexity is not a finite number; the weights are damaged or the training diverged")
+        }
         progress.finish("\(result.windows) windows of \(window) tokens")
         let beginsWithToken = try !model.tokenizer.encode("").tokens.isEmpty
         if options.json {

@@ -45,17 +45,21 @@ struct Quantize: ParsableCommand {
         let provenance = try Provenance(checkpoint: checkpoint, model: model, scheme: scheme, reports: compilation.reports.map(\.pass))
         let progress = Progress("quantize", quiet: quiet)
         let kind = compilation.entryPoints[0].kind
-        try compilation.packed.write(
-            to: output,
-            PackedModel.Attachments(
-                manifest: provenance.manifest, tokenizer: try tokenizer.encodedTables(), license: provenance.license,
-                readme: provenance.readme),
-            selfTest: { program, weights in
-                try SelfTestEntry.make(
-                    program, weights, kind: kind, vocabularySize: model.vocabularySize,
-                    maximumTokens: compilation.entryPoints[0].maximumTokens)
-            },
-            progress: { try progress.update($0, $1) })
+        do {
+            try compilation.packed.write(
+                to: output,
+                PackedModel.Attachments(
+                    manifest: provenance.manifest, tokenizer: try tokenizer.encodedTables(), license: provenance.license,
+                    readme: provenance.readme),
+                selfTest: { program, weights in
+                    try SelfTestEntry.make(
+                        program, weights, kind: kind, vocabularySize: model.vocabularySize,
+                        maximumTokens: compilation.entryPoints[0].maximumTokens)
+                },
+                progress: { try progress.update($0, $1) })
+        } catch let error as PackingError where error.code == .notFinite {
+            throw CommandFailure("\(checkpoint): \(error)")
+        }
 
         let bytes = FileSize.of(output)
         let checkpointBytes = model.files.reduce(0) { $0 + $1.bytes.count }

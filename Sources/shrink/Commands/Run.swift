@@ -42,11 +42,12 @@ struct Run: ParsableCommand {
         }
         guard let tables = model.bytes(of: .tokenizer) else { throw CommandFailure("\(self.model): the artifact has no tokenizer") }
         let tokenizer = try TextTokenizer(tables: tables)
+        try tokenizer.check(fits: Int(model.program.header.vocabularySize), of: self.model)
         let promptTokens = chat ? try tokenizer.encodeChat(system: system, user: prompt) : try tokenizer.encode(prompt).tokens
         guard !promptTokens.isEmpty else { throw CommandFailure("the prompt is empty; give --prompt some text", exitCode: CommandFailure.usage) }
 
         let limit = Int(model.program.header.maximumPositions)
-        let room = min(context ?? promptTokens.count + maxTokens, limit)
+        let room = min(context ?? promptTokens.count + min(maxTokens, limit), limit)
         guard promptTokens.count < room else {
             throw CommandFailure("the prompt has \(promptTokens.count) tokens, which leaves no room in a context of \(room)")
         }

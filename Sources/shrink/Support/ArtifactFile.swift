@@ -7,7 +7,11 @@ import ShrinkRuntime
 enum ArtifactFile {
     /// Whether a path holds an artifact rather than a checkpoint, by its first bytes.
     static func isArtifact(_ path: String) -> Bool {
-        guard let file = fopen(path, "r") else { return path.hasSuffix(".shrink") }
+        var status = stat()
+        // Opening a pipe would wait for a writer.
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, let file = fopen(path, "r") else {
+            return path.hasSuffix(".shrink")
+        }
         defer { fclose(file) }
         var start = [CChar](repeating: 0, count: 14)
         fread(&start, 1, 13, file)
@@ -15,6 +19,9 @@ enum ArtifactFile {
     }
 
     static func open(_ path: String, verify: Bool = true) throws -> Model {
+        if access(path, F_OK) == 0, !isArtifact(path) {
+            throw CommandFailure("\(path): not an artifact; make one of a checkpoint with `shrink quantize`")
+        }
         var options = Model.Options()
         options.verifiesWeights = verify
         do throws(RuntimeError) {

@@ -30,7 +30,8 @@ struct TextInput: ParsableArguments {
         let stream: UnsafeMutablePointer<FILE>
         if let file {
             guard let opened = fopen(file, "r") else {
-                throw CommandFailure("\(file): \(String(cString: strerror(errno)))", exitCode: CommandFailure.notFound)
+                let code = errno == ENOENT ? CommandFailure.notFound : CommandFailure.inputOutput
+                throw CommandFailure("\(file): \(String(cString: strerror(errno)))", exitCode: code)
             }
             stream = opened
         } else {

@@ -19,6 +19,9 @@ protocol TextModel: AnyObject {
 }
 
 extension TextModel {
+    /// An artifact need not name its labels.
+    func label(_ index: Int) -> String { labels.indices.contains(index) ? labels[index] : "LABEL_\(index)" }
+
     /// The only row of the result for a text, such as its embedding. `wasCut` tells of a text that was too long.
     func row(_ kind: EntryRecord.Kind, _ text: String, pair: String? = nil) throws -> (values: [Float], wasCut: Bool) {
         guard let limit = maximumTokens(kind) else {
@@ -28,6 +31,9 @@ extension TextModel {
         var values: [Float] = []
         try encoding.tokens.withUnsafeBufferPointer { tokens in
             try run(kind, tokens, segments: encoding.segments) { rows in values = Array(rows.row(0)) }
+        }
+        guard values.allSatisfy(\.isFinite) else {
+            throw CommandFailure("the model's answer is not a number; its weights are damaged or its training diverged")
         }
         return (values, wasCut)
     }
@@ -59,6 +65,7 @@ final class ArtifactTextModel: TextModel {
         }
         tokenizer = try TextTokenizer(tables: tables)
         let program = model.program
+        try tokenizer.check(fits: Int(program.header.vocabularySize), of: path)
         labels = (0..<Int(program.header.labelCount)).map { index in
             program.label(index).map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
@@ -118,6 +125,7 @@ final class CheckpointTextModel: TextModel {
         model = try ImportedModel.open(path)
         labels = model.labels
         tokenizer = try TextTokenizer(TokenizerFiles.load(path))
+        try tokenizer.check(fits: model.vocabularySize, of: path)
         try BLAS.load().setThreadCount(threads)
     }
 

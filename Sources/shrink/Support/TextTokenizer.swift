@@ -24,6 +24,14 @@ final class TextTokenizer {
 
     deinit { ownedTables?.deallocate() }
 
+    /// Throws when its tokens are more than those of a model, which could not look the last ones up.
+    func check(fits vocabularySize: Int, of path: String) throws {
+        guard tokenizer.vocabularySize <= vocabularySize else {
+            throw CommandFailure(
+                "\(path): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(vocabularySize); they do not belong together")
+        }
+    }
+
     struct Encoding {
         var tokens: [UInt32]
         var segments: [UInt32]
@@ -52,6 +60,9 @@ final class TextTokenizer {
         let empty = try encode("").tokens
         let head = zip(empty, full.tokens).prefix { $0 == $1 }.count
         let tail = empty.count - head
+        guard limit > empty.count else {
+            throw CommandFailure("the model reads \(limit) tokens, which the \(empty.count) around every text fill up; pack it with a longer --context")
+        }
         var cut = full
         cut.tokens = full.tokens.prefix(limit - tail) + full.tokens.suffix(tail)
         cut.segments = full.segments.prefix(limit - tail) + full.segments.suffix(tail)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import struct
 import subprocess
+import tempfile
 
 from checkpoints import (
     ARRAY, FLOAT32, STRING, UINT32, bert_shapes, gguf, gguf_metadata, gguf_string, gguf_tensors, llama_shapes, random_tensors, safetensors,
@@ -49,8 +50,7 @@ class Damage:
     def attempt(self, build, *command, writes=False):
         def one(case):
             label, data = case
-            place = f"{self.root}/{label.replace(' ', '-')}"
-            os.makedirs(place)
+            place = tempfile.mkdtemp(prefix=label.replace(" ", "-"), dir=self.root)
             target = build(place, data)
             result = self.t.run(*(part.format(target=target, place=place) for part in command), seconds=10)
             left = [name for name in os.listdir(place) if ".shrink" in name and f"{place}/{name}" != target]

@@ -26,19 +26,15 @@ def embedding_time(model):
     lines = open(sentences, encoding="utf-8").read().splitlines()
 
     def seconds(count):
-        start = time.monotonic()
-        ask("embed", model, "--file", write(lines[:count]))
-        return time.monotonic() - start
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            file.write("\n".join(lines[:count]) + "\n")
+            file.flush()
+            start = time.monotonic()
+            ask("embed", model, "--file", file.name)
+            return time.monotonic() - start
 
     few, many = 20, 200
     return min((seconds(many) - seconds(few)) / (many - few) for _ in range(3)) * 1000
-
-
-def write(lines):
-    handle = tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False, encoding="utf-8")
-    with handle:
-        handle.write("\n".join(lines) + "\n")
-    return handle.name
 
 
 text = os.path.join(samples, "prose.txt")

@@ -139,7 +139,16 @@ public struct EntryRecord: Equatable, Sendable {
         case encode = 5
     }
 
+    /// How logits of labels become scores.
+    public enum Scores: UInt16, Sendable {
+        /// The labels exclude each other.
+        case softmax = 0
+        /// Each label is true or not by itself.
+        case sigmoid = 1
+    }
+
     public var kind: Kind
+    public var scores: Scores
     public var firstInstruction: UInt32
     public var instructionCount: UInt32
     public var outputTensor: UInt32
@@ -149,10 +158,11 @@ public struct EntryRecord: Equatable, Sendable {
     public var arenaFixedBytes: UInt64
 
     public init(
-        kind: Kind, firstInstruction: UInt32, instructionCount: UInt32, outputTensor: UInt32, maximumTokens: UInt32,
-        arenaBytesPerToken: UInt64, arenaFixedBytes: UInt64
+        kind: Kind, scores: Scores = .softmax, firstInstruction: UInt32, instructionCount: UInt32, outputTensor: UInt32,
+        maximumTokens: UInt32, arenaBytesPerToken: UInt64, arenaFixedBytes: UInt64
     ) {
         self.kind = kind
+        self.scores = scores
         self.firstInstruction = firstInstruction
         self.instructionCount = instructionCount
         self.outputTensor = outputTensor

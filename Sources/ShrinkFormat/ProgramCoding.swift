@@ -125,7 +125,7 @@ extension EntryRecord {
     public func write(to base: UnsafeMutableRawPointer) {
         var cursor = RecordCursor(base: base)
         cursor.write(kind.rawValue)
-        cursor.write(UInt16(0))
+        cursor.write(scores.rawValue)
         cursor.write(firstInstruction)
         cursor.write(instructionCount)
         cursor.write(outputTensor)
@@ -136,17 +136,17 @@ extension EntryRecord {
         cursor.fill(to: Self.byteCount)
     }
 
-    /// Nil for an unknown kind, or for reserved bytes that are not zero.
+    /// Nil for an unknown kind or kind of scores, or for reserved bytes that are not zero.
     public init?(reading base: UnsafeRawPointer) {
         var reader = RecordReader(base: base)
-        guard let kind = Kind(rawValue: reader.read()), reader.read(UInt16.self) == 0 else { return nil }
+        guard let kind = Kind(rawValue: reader.read()), let scores = Scores(rawValue: reader.read()) else { return nil }
         let first: UInt32 = reader.read()
         let count: UInt32 = reader.read()
         let output: UInt32 = reader.read()
         let tokens: UInt32 = reader.read()
         guard reader.read(UInt32.self) == 0 else { return nil }
         self.init(
-            kind: kind, firstInstruction: first, instructionCount: count, outputTensor: output, maximumTokens: tokens,
+            kind: kind, scores: scores, firstInstruction: first, instructionCount: count, outputTensor: output, maximumTokens: tokens,
             arenaBytesPerToken: reader.read(), arenaFixedBytes: reader.read())
         guard reader.isZero(to: Self.byteCount) else { return nil }
     }

@@ -44,12 +44,7 @@ public struct GraphBuilder: Sendable {
     public mutating func addMultiple(
         _ operation: Operation, _ inputs: [ValueID], names resultNames: [String]? = nil, origin: String = ""
     ) throws(GraphError) -> [ValueID] {
-        let types: [ValueType]
-        do {
-            types = try operation.inferTypes(inputs.map { graph[$0].type })
-        } catch {
-            throw error.at(operation: operation, origin: origin)
-        }
+        let types = try graph.resultTypes(of: operation, inputs, origin: origin)
         let node = NodeID(index: graph.nodes.count)
         var results: [ValueID] = []
         for (position, type) in types.enumerated() {

@@ -20,12 +20,7 @@ public struct GraphPatch {
     public mutating func insert(
         _ operation: Operation, _ inputs: [ValueID], before anchor: NodeID, origin: String
     ) throws(GraphError) -> [ValueID] {
-        let types: [ValueType]
-        do {
-            types = try operation.inferTypes(inputs.map { graph[$0].type })
-        } catch {
-            throw error.at(operation: operation, origin: origin)
-        }
+        let types = try graph.resultTypes(of: operation, inputs, origin: origin)
         let node = NodeID(index: graph.nodes.count)
         let results = types.enumerated().map { position, type in
             var number = graph.values.count

@@ -19,6 +19,15 @@ extension Graph {
         }
     }
 
+    /// What the operation makes of these inputs; an error names the node.
+    func resultTypes(of operation: Operation, _ inputs: [ValueID], origin: String) throws(GraphError) -> [ValueType] {
+        do {
+            return try operation.inferTypes(inputs.map { self[$0].type })
+        } catch {
+            throw error.at(operation: operation, origin: origin)
+        }
+    }
+
     private func verify(_ id: NodeID, _ defined: inout Set<ValueID>) throws(GraphError) {
         let node = self[id]
         func fail(_ code: GraphError.Code, _ reason: String) -> GraphError {
@@ -28,12 +37,7 @@ extension Graph {
             guard values.indices.contains(input.index) else { throw fail(.undefinedValue, "reads value \(input.index), which does not exist") }
             guard defined.contains(input) else { throw fail(.order, "reads \(self[input].name) before it is computed") }
         }
-        let types: [ValueType]
-        do {
-            types = try node.operation.inferTypes(node.inputs.map { self[$0].type })
-        } catch {
-            throw error.at(operation: node.operation, origin: node.origin)
-        }
+        let types = try resultTypes(of: node.operation, node.inputs, origin: node.origin)
         guard types.count == node.results.count else {
             throw fail(.arity, "has \(node.results.count) results, its operation makes \(types.count)")
         }

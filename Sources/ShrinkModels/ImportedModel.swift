@@ -16,6 +16,8 @@ public struct ImportedModel: Sendable {
     /// The longest input that the model's own pipeline feeds it; at most `maximumPositions`.
     public var maximumInputTokens: Int
     public var labels: [String] = []
+    /// Whether each label is true or not by itself (sigmoid), instead of one of them (softmax).
+    public var labelsAreIndependent = false
     /// Tensors of the checkpoint that no output needs, by the rule that names them.
     public var ignoredTensors: [String] = []
     /// The files that hold the numbers.

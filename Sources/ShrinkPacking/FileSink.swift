@@ -25,6 +25,15 @@ final class FileSink {
         isKept = isAnonymous
     }
 
+    /// A target must be free, or an ordinary file that may be replaced.
+    static func checkTarget(_ target: String) throws {
+        var status = stat()
+        guard lstat(target, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == Glibc.S_IFREG else {
+            throw PackingError(.output, "\(target) is there and is no ordinary file; name another")
+        }
+    }
+
     deinit {
         close(descriptor)
         if !isKept { unlink(path) }

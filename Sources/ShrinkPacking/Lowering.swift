@@ -22,9 +22,10 @@ struct Lowering {
 
     /// Fills `program` and `weights` with one more entry point.
     static func lower(
-        _ graph: Graph, output: ValueID, kind: EntryRecord.Kind, maximumTokens: Int, maximumPositions: Int,
-        program: inout ProgramImage, weights: inout WeightTable
+        _ entry: PackedModel.EntryPoint, output: ValueID, maximumPositions: Int, program: inout ProgramImage,
+        weights: inout WeightTable
     ) throws {
+        let graph = entry.graph
         var lowering = Lowering(graph, output: output, maximumPositions: maximumPositions, program.states)
         for id in graph.order {
             do {
@@ -35,7 +36,7 @@ struct Lowering {
                 throw error
             }
         }
-        program.add(try lowering.finished(kind: kind, maximumTokens: maximumTokens))
+        program.add(try lowering.finished(entry))
         program.states = lowering.states
     }
 
@@ -309,8 +310,7 @@ struct Lowering {
     // MARK: Memory
 
     struct Result {
-        var kind: EntryRecord.Kind
-        var maximumTokens: Int
+        var entry: PackedModel.EntryPoint
         var tensors: [TensorRecord]
         var instructions: [InstructionRecord]
         /// Into `tensors`.
@@ -319,7 +319,7 @@ struct Lowering {
         var arenaFixedBytes: Int
     }
 
-    private func finished(kind: EntryRecord.Kind, maximumTokens: Int) throws -> Result {
+    private func finished(_ entry: PackedModel.EntryPoint) throws -> Result {
         guard let outputIndex = tensors[output] else { throw PackingError(.unsupported, "the output is not computed") }
         var records = arena.map(\.record)
         var sizes: [TensorStorage: Int] = [.tokens: 0, .fixed: 0]
@@ -336,7 +336,7 @@ struct Lowering {
             sizes[storage] = plan.byteCount
         }
         return Result(
-            kind: kind, maximumTokens: maximumTokens, tensors: records, instructions: instructions, output: outputIndex,
+            entry: entry, tensors: records, instructions: instructions, output: outputIndex,
             arenaBytesPerToken: sizes[.tokens]!, arenaFixedBytes: sizes[.fixed]!)
     }
 }

@@ -13,12 +13,16 @@ public struct PackedModel {
         public var output: String
         /// Most tokens of one step.
         public var maximumTokens: Int
+        public var scores: EntryRecord.Scores
 
-        public init(kind: EntryRecord.Kind, graph: Graph, output: String, maximumTokens: Int) {
+        public init(
+            kind: EntryRecord.Kind, graph: Graph, output: String, maximumTokens: Int, scores: EntryRecord.Scores = .softmax
+        ) {
             self.kind = kind
             self.graph = graph
             self.output = output
             self.maximumTokens = maximumTokens
+            self.scores = scores
         }
     }
 
@@ -47,9 +51,7 @@ public struct PackedModel {
             guard let output = entry.graph.output(named: entry.output) else {
                 throw PackingError(.unsupported, "the graph has no output \(entry.output)")
             }
-            try Lowering.lower(
-                entry.graph, output: output, kind: entry.kind, maximumTokens: entry.maximumTokens,
-                maximumPositions: maximumPositions, program: &image, weights: &table)
+            try Lowering.lower(entry, output: output, maximumPositions: maximumPositions, program: &image, weights: &table)
         }
         program = try image.bytes(weights: table, vocabularySize: vocabularySize, maximumPositions: maximumPositions, labels: labels)
         weights = table
@@ -105,6 +107,7 @@ public struct PackedModel {
         selfTest: (_ program: UnsafeRawBufferPointer, _ weights: UnsafeRawBufferPointer) throws -> [UInt8]?,
         progress: @escaping (_ done: Int, _ total: Int) throws -> Void
     ) throws {
+        try FileSink.checkTarget(target)
         // Weights pass through the disk twice: packed beside the target, then into the archive.
         let total = 2 * weightByteCount
         let staged = try FileSink(beside: target, isAnonymous: true)

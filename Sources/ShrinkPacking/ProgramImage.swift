@@ -13,11 +13,12 @@ struct ProgramImage {
         let stateStart = UInt32(weights.records.count)
         var instructions: [InstructionRecord] = []
         var entryRecords: [EntryRecord] = []
-        for entry in entries {
+        for lowered in entries {
+            let entry = lowered.entry
             let arenaStart = UInt32(tensors.count)
-            tensors += entry.tensors
+            tensors += lowered.tensors
             let first = instructions.count
-            for var instruction in entry.instructions {
+            for var instruction in lowered.instructions {
                 for position in instruction.operands.indices where instruction.operands[position] != InstructionRecord.absent {
                     let operand = instruction.operands[position]
                     if operand >= Lowering.arenaBase {
@@ -30,9 +31,9 @@ struct ProgramImage {
             }
             entryRecords.append(
                 EntryRecord(
-                    kind: entry.kind, firstInstruction: UInt32(first), instructionCount: UInt32(entry.instructions.count),
-                    outputTensor: arenaStart + UInt32(entry.output), maximumTokens: UInt32(entry.maximumTokens),
-                    arenaBytesPerToken: UInt64(entry.arenaBytesPerToken), arenaFixedBytes: UInt64(entry.arenaFixedBytes)))
+                    kind: entry.kind, scores: entry.scores, firstInstruction: UInt32(first), instructionCount: UInt32(lowered.instructions.count),
+                    outputTensor: arenaStart + UInt32(lowered.output), maximumTokens: UInt32(entry.maximumTokens),
+                    arenaBytesPerToken: UInt64(lowered.arenaBytesPerToken), arenaFixedBytes: UInt64(lowered.arenaFixedBytes)))
         }
 
         var strings: [UInt8] = []

@@ -62,7 +62,9 @@ public struct Sampler: ~Copyable {
             throw RuntimeError(.invalidArgument, "not as many logits as the vocabulary has tokens", logits.count)
         }
         if options.temperature == 0 { return mostLikely(logits) }
-        for i in 0..<count { values[i] = Self.finite(Self.finite(logits[i]) / options.temperature) }
+        // Relative to the largest, so that a tiny temperature cannot make different logits equal.
+        let largest = Self.finite(logits[Int(mostLikely(logits))])
+        for i in 0..<count { values[i] = Self.finite((Self.finite(logits[i]) - largest) / options.temperature) }
         let limit = options.topK == 0 ? count : min(options.topK, count)
         if limit == count && options.topP == 1 {
             for i in 0..<count {

@@ -14,6 +14,8 @@ struct BERTConfig {
     /// What the checkpoint was trained for, of `architectures`.
     var task: Task
     var labels: [String]
+    /// One label alone, or `problem_type` multi_label_classification.
+    var labelsAreIndependent: Bool
 
     /// What the runtime takes.
     private static let maximumLabelCount = 1 << 20
@@ -54,6 +56,11 @@ struct BERTConfig {
                 "is \(architecture); BertModel, BertForMaskedLM, BertForPreTraining, BertForSequenceClassification and BertForTokenClassification are supported")
         }
         labels = task == .encoder ? [] : try BERTConfig.labels(config)
+        let problem = try config.optionalWord("problem_type")
+        labelsAreIndependent = task == .sequenceClassification && (labels.count == 1 || problem == "multi_label_classification")
+        if let twin = Dictionary(grouping: labels, by: { Array($0.utf8) }).first(where: { $1.count > 1 }) {
+            throw config.error("id2label", "has the name \(twin.value[0]) twice; give each label its own")
+        }
     }
 
     /// `id2label` in order of its numbers; LABEL_0, LABEL_1 … of `num_labels` (2) without one.

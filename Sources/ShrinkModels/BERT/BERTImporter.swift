@@ -20,7 +20,7 @@ struct BERTImporter {
         return ImportedModel(
             graph: importer.builder.graph, architecture: "bert", vocabularySize: config.vocabularySize,
             maximumPositions: config.positions, maximumInputTokens: min(config.positions, pooling?.maximumTokens ?? config.positions),
-            labels: config.labels, ignoredTensors: ignored, files: checkpoint.files)
+            labels: config.labels, labelsAreIndependent: config.labelsAreIndependent, ignoredTensors: ignored, files: checkpoint.files)
     }
 
     private mutating func build(_ pooling: SentencePooling) throws {

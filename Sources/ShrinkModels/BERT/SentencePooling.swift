@@ -32,9 +32,14 @@ struct SentencePooling {
             order.append(name)
             switch name {
             case "Transformer":
-                if let config = try directory.json("sentence_bert_config.json") {
-                    maximumTokens = try ModelConfig(json: config, file: directory.path("sentence_bert_config.json")).optionalSize("max_seq_length")
+                if let json = try directory.json("sentence_bert_config.json") {
+                    let config = ModelConfig(json: json, file: directory.path("sentence_bert_config.json"))
+                    maximumTokens = try config.optionalSize("max_seq_length")
+                    guard try !config.flag("do_lower_case", default: false) else {
+                        throw config.error("do_lower_case", "is true; let the tokenizer lower the case instead")
+                    }
                 }
+                try SentencePooling.checkPrompts(directory)
             case "Pooling":
                 guard !path.isEmpty, path.utf8.allSatisfy({ $0 != UInt8(ascii: "/") && $0 != 0 }), path != "..", path != "." else {
                     throw ModelError(.invalidConfig, file, "\"path\" of the Pooling module must be the name of a folder beside it")
@@ -53,6 +58,15 @@ struct SentencePooling {
             throw ModelError(
                 .unsupportedArchitecture, file,
                 "the modules are \(order.joined(separator: ", ")); Transformer, Pooling and perhaps Normalize are supported, in this order")
+        }
+    }
+
+    /// A default prompt would have to be put in front of every text.
+    private static func checkPrompts(_ directory: ModelDirectory) throws {
+        guard let json = try directory.json("config_sentence_transformers.json") else { return }
+        let config = ModelConfig(json: json, file: directory.path("config_sentence_transformers.json"))
+        if let name = try config.optionalWord("default_prompt_name"), json["prompts"]?[name]?.string != "" {
+            throw config.error("default_prompt_name", "is \(name); default prompts are not supported: set it to null and put the prompt into the texts")
         }
     }
 

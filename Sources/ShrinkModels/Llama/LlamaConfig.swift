@@ -40,10 +40,9 @@ struct LlamaConfig {
         if let activation = try config.optionalWord("hidden_act"), activation != "silu" {
             throw config.error("hidden_act", "is \(activation); only silu is supported in this architecture")
         }
-        // Inside the window, a sliding-window model is an ordinary one.
-        let slides = modelType == "qwen2" ? try config.flag("use_sliding_window", default: false) : true
-        if slides, let window = try config.optionalSize("sliding_window") { maximumPositions = min(maximumPositions, window) }
         rotary = try RotaryTable(config, headSize: headSize, maximumPositions: &maximumPositions)
+        // Inside the window, a sliding-window model is an ordinary one.
+        if let window = try LlamaConfig.slidingWindow(config, modelType) { maximumPositions = min(maximumPositions, window) }
         try check(config)
     }
 
@@ -87,8 +86,11 @@ struct LlamaConfig {
         let base = file["\(architecture).rope.freq_base"]?.double ?? 10_000
         guard base > 1, base.isFinite else { throw fail("\(architecture).rope.freq_base", "must be a number above 1") }
         var scaling = RotaryTable.Scaling.none
-        if let kind = file["\(architecture).rope.scaling.type"]?.string, kind != "none" {
-            guard kind == "linear", let factor = file["\(architecture).rope.scaling.factor"]?.double, factor >= 1, factor.isFinite else {
+        // Old files have the factor of a linear scaling under another key, or without a type.
+        let factor = file["\(architecture).rope.scaling.factor"]?.double ?? file["\(architecture).rope.scale_linear"]?.double
+        let kind = file["\(architecture).rope.scaling.type"]?.string ?? (factor == nil ? "none" : "linear")
+        if kind != "none" {
+            guard kind == "linear", let factor, factor >= 1, factor.isFinite else {
                 throw fail("\(architecture).rope.scaling.type", "is \(kind); none and linear with a factor of at least 1 are supported in GGUF files")
             }
             scaling = .linear(factor: factor)
@@ -114,6 +116,16 @@ struct LlamaConfig {
     private static func headSize(_ width: Int, _ heads: Int, _ config: ModelConfig, _ key: String) throws -> Int {
         guard width.isMultiple(of: heads) else { throw config.error(key, "is \(heads), which does not divide the width \(width)") }
         return width / heads
+    }
+
+    private static func slidingWindow(_ config: ModelConfig, _ modelType: String) throws -> Int? {
+        switch modelType {
+        case "qwen2": return try config.flag("use_sliding_window", default: false) ? config.optionalSize("sliding_window") : nil
+        // Mistral's window is 4096 unless the configuration says otherwise; `null` says that there is none.
+        case "mistral" where config.json.object?["sliding_window"] == nil: return 4096
+        case "mistral": return try config.optionalSize("sliding_window")
+        default: return nil
+        }
     }
 
     private func check(_ config: ModelConfig) throws {

@@ -16,9 +16,6 @@ struct RotaryTable {
         case yarn(factor: Double, betaFast: Double, betaSlow: Double, originalPositions: Double, attentionFactor: Double)
     }
 
-    /// Of one table: a million positions with heads of 128.
-    static let maximumElementCount = 1 << 26
-
     var headSize: Int
     var base: Double
     var scaling: Scaling
@@ -34,14 +31,15 @@ struct RotaryTable {
     /// Of `rope_theta` and `rope_scaling`, or of `rope_parameters` as newer configurations have them.
     init(_ config: ModelConfig, headSize: Int, maximumPositions: inout Int) throws {
         self.headSize = headSize
-        let parameters = try config.optionalObject("rope_parameters")
+        // Where both are there, `rope_scaling` wins, as in transformers.
+        let parameters = try config.optionalObject("rope_scaling") ?? config.optionalObject("rope_parameters")
         base = try parameters?.optionalPositive("rope_theta") ?? config.optionalPositive("rope_theta") ?? 10_000
         guard base > 1 else { throw config.error("rope_theta", "must be above 1, but is \(base)") }
         scaling = .none
         if let partial = try parameters?.optionalPositive("partial_rotary_factor") ?? config.optionalPositive("partial_rotary_factor"), partial != 1 {
             throw config.error("partial_rotary_factor", "is \(partial); only whole heads are rotated")
         }
-        guard let rope = try parameters ?? config.optionalObject("rope_scaling") else { return }
+        guard let rope = parameters else { return }
         func factor() throws -> Double {
             let factor = try rope.positive("factor")
             guard factor >= 1 else { throw config.error("factor", "must be at least 1, but is \(factor)") }

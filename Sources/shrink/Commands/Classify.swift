@@ -6,7 +6,9 @@ struct Classify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Label texts, or every token of them.",
         discussion: """
-            One line for each text: label, tab, probability. With --json: {"text": …, "label": …, "scores": {label: probability}}. \
+            One line for each text: the likeliest label, tab, probability. With --json: {"text": …, "pair": … (when given), \
+            "label": …, "scores": {label: probability}}. Probabilities add up to 1, except for models with one label or \
+            with several that may hold together (sigmoid). Special tokens spelled out in a text count as plain text. \
             For models that label tokens: token, tab, label, tab, probability, and an empty line after each text; \
             with --json: {"text": …, "tokens": [{"token": …, "label": …, "score": …}]}.
             """)
@@ -28,7 +30,7 @@ struct Classify: ParsableCommand {
 
     private func classify(_ text: String, _ model: any TextModel) throws {
         let (logits, wasCut) = try model.row(.classify, text, pair: pair)
-        let scores = Classify.softmax(logits)
+        let scores = model.scores == .sigmoid ? logits.map { 1 / (1 + exp(-Double($0))) } : Classify.softmax(logits)
         let best = scores.indices.max { scores[$0] < scores[$1] } ?? 0
         if options.json {
             var members: [(String, JSON)] = [("text", .string(text))]
@@ -44,6 +46,9 @@ struct Classify: ParsableCommand {
 
     private func tag(_ text: String, _ model: any TextModel) throws {
         let (encoding, wasCut) = try model.tokenizer.encode(text, pair: pair, limit: model.maximumTokens(.tag) ?? 0)
+        guard !encoding.tokens.isEmpty else {
+            throw CommandFailure("an empty text: the model's tokenizer makes no token of it; leave it out")
+        }
         var tagged: [(token: String, label: String, score: Double)] = []
         var labels: [(Int, Double)] = []
         try encoding.tokens.withUnsafeBufferPointer { tokens in

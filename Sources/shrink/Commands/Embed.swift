@@ -6,7 +6,8 @@ struct Embed: ParsableCommand {
         abstract: "Turn texts into vectors.",
         discussion: """
             One line for each text: the numbers, separated by spaces. With --json: {"text": …, "embedding": […]}. \
-            Texts longer than the model reads are cut, and a note says so.
+            Texts longer than the model reads are cut, and a note says so. Special tokens spelled out in a text count as \
+            plain text.
             """)
 
     @Argument(help: "A .shrink artifact, or a checkpoint to run in fp32.") var model: String

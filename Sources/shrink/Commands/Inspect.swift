@@ -17,7 +17,9 @@ struct Inspect: ParsableCommand {
 
             With --json, one object: {"kind": "artifact" | "checkpoint", "architecture": …, "vocabulary": …, \
             "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, "entry_points": [{"name": …, "context": …, "chunk": …, \
-            "session_bytes": …}], …}; "manifest" for artifacts, "bytes_by_operation" for checkpoints.
+            "session_bytes": …}], "program_bytes": …, "labels": […]}. For artifacts also "manifest", "scheme", "license", \
+            "tool", with --self-test "self_test": bool. For checkpoints also "stored_types" and "bytes_by_operation" (bytes by \
+            name), "ignored_tensors". --tensors adds "tensors", --why "refusals", --graph "graphs".
             """)
 
     @Argument(help: "A .shrink artifact or a checkpoint.") var model: String

@@ -41,6 +41,9 @@ struct Quantize: ParsableCommand {
             throw CommandFailure(
                 "\(checkpoint): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
         }
+        if let input = model.files.first(where: { FileSize.isSameFile($0.path, output) }) {
+            throw CommandFailure("\(output) is \(input.path), which is being read; write elsewhere", exitCode: CommandFailure.usage)
+        }
         let compilation = try Compilation(model, scheme: scheme, context: context)
         let provenance = try Provenance(checkpoint: checkpoint, model: model, scheme: scheme, reports: compilation.reports.map(\.pass))
         let progress = Progress("quantize", quiet: quiet)
@@ -94,6 +97,11 @@ enum SelfTestEntry {
 }
 
 enum FileSize {
+    static func isSameFile(_ a: String, _ b: String) -> Bool {
+        var first = stat(), second = stat()
+        return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+
     static func of(_ path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0

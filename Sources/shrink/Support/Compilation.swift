@@ -28,7 +28,8 @@ struct Compilation {
             entryPoints.append(
                 PackedModel.EntryPoint(
                     kind: kind, graph: graph, output: output,
-                    maximumTokens: kind.isIncremental ? min(positions, Compilation.maximumStepTokens) : min(positions, model.maximumInputTokens)))
+                    maximumTokens: kind.isIncremental ? min(positions, Compilation.maximumStepTokens) : min(positions, model.maximumInputTokens),
+                    scores: kind == .classify && model.labelsAreIndependent ? .sigmoid : .softmax))
         }
         packed = try PackedModel(
             entryPoints: entryPoints, vocabularySize: model.vocabularySize, maximumPositions: positions, labels: model.labels)

@@ -29,7 +29,7 @@ final class TextGenerator {
         detokenizer = tokenizer.detokenizer()
     }
 
-    /// Memory of session and sampler as predicted.
+    /// Memory of the session, as `inspect` predicts it.
     var byteCount: Int { session.byteCount }
 
     /// Reads the prompt and chooses the first token.

@@ -10,6 +10,8 @@ import ShrinkTokenizers
 protocol TextModel: AnyObject {
     var tokenizer: TextTokenizer { get }
     var labels: [String] { get }
+    /// How the logits of `classify` become scores.
+    var scores: EntryRecord.Scores { get }
     /// The longest input of an entry point; nil when the model does not have it.
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int?
     /// Runs one input from the start and hands over the rows of the result, in order, in pieces.
@@ -28,6 +30,9 @@ extension TextModel {
             throw CommandFailure("this model has no entry point \"\(kind.name)\"; `shrink inspect` lists what it has")
         }
         let (encoding, wasCut) = try tokenizer.encode(text, pair: pair, limit: limit)
+        guard !encoding.tokens.isEmpty else {
+            throw CommandFailure("an empty text: the model's tokenizer makes no token of it; leave it out")
+        }
         var values: [Float] = []
         try encoding.tokens.withUnsafeBufferPointer { tokens in
             try run(kind, tokens, segments: encoding.segments) { rows in values = Array(rows.row(0)) }
@@ -72,6 +77,8 @@ final class ArtifactTextModel: TextModel {
         self.threads = threads
         instructionSet = try ArtifactFile.forcedInstructionSet()
     }
+
+    var scores: EntryRecord.Scores { model.program.entry(.classify)?.scores ?? .softmax }
 
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int? {
         model.program.entry(kind).map { kind.isIncremental ? Int(model.program.header.maximumPositions) : Int($0.maximumTokens) }
@@ -128,6 +135,8 @@ final class CheckpointTextModel: TextModel {
         try tokenizer.check(fits: model.vocabularySize, of: path)
         try BLAS.load().setThreadCount(threads)
     }
+
+    var scores: EntryRecord.Scores { model.labelsAreIndependent ? .sigmoid : .softmax }
 
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int? {
         guard model.graph.output(named: kind.graphOutput) != nil else { return nil }

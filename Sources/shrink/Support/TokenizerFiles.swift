@@ -23,7 +23,7 @@ enum TokenizerFiles {
         metadata.classification = key("cls_token_id")?.int
         metadata.separator = (key("seperator_token_id") ?? key("separator_token_id"))?.int  // the specification's own spelling comes first
         metadata.mask = key("mask_token_id")?.int
-        metadata.addBos = key("add_bos_token")?.bool ?? false
+        metadata.addBos = key("add_bos_token")?.bool ?? (metadata.pre == "llama-bpe")  // llama.cpp's default
         metadata.addEos = key("add_eos_token")?.bool ?? false
         metadata.chatTemplate = file["tokenizer.chat_template"]?.string
         return metadata

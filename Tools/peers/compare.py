@@ -65,25 +65,20 @@ def worker(action, engine, model, *rest):
 # -- What there is --
 
 def peers():
-    missing = [name for name in ("onnxruntime", "llama_cpp") if importlib.util.find_spec(name) is None]
-    for name, package in (("torch", "torch"), ("transformers", "transformers"), ("onnx", "onnx")):
-        if importlib.util.find_spec(name) is None:
-            missing.append(package)
+    missing = [name for name in ("onnxruntime", "onnx", "torch", "transformers", "llama_cpp") if importlib.util.find_spec(name) is None]
     if missing:
         note(f"missing: {', '.join(missing)}; going on without (Tools/setup --peers installs them)")
-    onnx = not {"onnxruntime", "torch", "transformers", "onnx"} & set(missing)
-    return onnx, "llama_cpp" not in missing
+    return not set(missing) - {"llama_cpp"}, "llama_cpp" not in missing
 
 
 def machine():
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     isa = next(row["isa"] for row in lines([prepare.SHRINK, "cpu", "--json"]) if row["selected"])
-    names = ("onnxruntime", "llama-cpp-python", "transformers", "torch")
-    versions = {name: importlib.metadata.version(name) for name in names if importlib.util.find_spec(name.replace("-python", "").replace("-", "_"))}
-    load = os.getloadavg()[0]
-    say(f"{cpu}, {os.cpu_count()} cores, {isa}; load average {load:.1f} at the start")
+    installed = {package.metadata["Name"].replace("_", "-"): package.version for package in importlib.metadata.distributions()}
+    versions = {name: installed[name] for name in ("onnxruntime", "llama-cpp-python", "transformers", "torch") if name in installed}
+    say(f"{cpu}, {os.cpu_count()} cores, {isa}")
     say(", ".join(f"{name} {version}" for name, version in versions.items()))
-    record(cpu=cpu, cores=os.cpu_count(), isa=isa, load_average=load, versions=versions)
+    record(cpu=cpu, cores=os.cpu_count(), isa=isa, versions=versions)
     return isa
 
 
@@ -106,6 +101,24 @@ class Limits:
             gops = self.gops.get(threads)
             say(f"limits with {threads} thread{'s' * (threads > 1)}: {f'{gops:.0f} GOPS of int8, ' if gops else ''}{read:.1f} GB/s read")
             record(limit=True, threads=threads, isa=self.isa, gops=gops, read_gb_per_second=read)
+
+
+class Disturbance:
+    """Processor time that everything else took meanwhile, in percent of the machine."""
+
+    def __init__(self):
+        self.begin = self.now()
+
+    @staticmethod
+    def now():
+        user, nice, system, idle, wait, *rest = map(int, open("/proc/stat").readline().split()[1:])
+        return (user + nice + system + sum(rest[:3])) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4]), time.monotonic()
+
+    def show(self):
+        (busy, begin), (others, end) = self.begin, self.now()
+        percent = max(0, 100 * (others - busy) / (end - begin) / os.cpu_count())
+        say(f"other processes took {percent:.0f} % of the machine meanwhile" + ("; do not trust these figures" if percent > 5 else ""))
+        record(disturbance_percent=percent)
 
 
 # -- Speed --
@@ -249,7 +262,7 @@ def quality(candidates, directory):
 
 def main():
     has_onnx, has_llama = peers()
-    limits = Limits(machine())
+    limits, disturbance = Limits(machine()), Disturbance()
     bench = lambda model, *rest: [prepare.SHRINK, "bench", model, "--json", *rest]  # noqa: E731
     threads_list = [1, 2] if len(os.sched_getaffinity(0)) > 1 else [1]
     starts, candidates, tables = {}, {}, []
@@ -291,6 +304,7 @@ def main():
         start(starts)
     if "quality" not in options.skip and has_onnx:
         quality(candidates, directory)
+    disturbance.show()
 
 
 main()

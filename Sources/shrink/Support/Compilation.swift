@@ -31,8 +31,12 @@ struct Compilation {
                     maximumTokens: kind.isIncremental ? min(positions, Compilation.maximumStepTokens) : min(positions, model.maximumInputTokens),
                     scores: kind == .classify && model.labelsAreIndependent ? .sigmoid : .softmax))
         }
-        packed = try PackedModel(
-            entryPoints: entryPoints, vocabularySize: model.vocabularySize, maximumPositions: positions, labels: model.labels)
+        do {
+            packed = try PackedModel(
+                entryPoints: entryPoints, vocabularySize: model.vocabularySize, maximumPositions: positions, labels: model.labels)
+        } catch let error as PackingError {
+            throw CommandFailure("\(model.files.first?.path ?? ""): \(error); --context makes a long context shorter")
+        }
     }
 }
 

@@ -172,6 +172,12 @@ import Testing
         let copy = try Copy("mistral")
         try copy.set("sliding_window", "20")
         #expect(try ImportedModel.open(copy.path).maximumPositions == 20)
+        // transformers: MistralConfig's own window is 4096; null says that there is none.
+        try copy.set("max_position_embeddings", "8192")
+        try copy.set("sliding_window", "null")
+        #expect(try ImportedModel.open(copy.path).maximumPositions == 8192)
+        try copy.set("sliding_window", nil)
+        #expect(try ImportedModel.open(copy.path).maximumPositions == 4096)
         let qwen2 = try Copy("qwen2")
         try qwen2.set("sliding_window", "20")
         #expect(try ImportedModel.open(qwen2.path).maximumPositions == 64, "use_sliding_window is false")
@@ -193,6 +199,37 @@ import Testing
         let copy = try Copy("bert-classify")
         try copy.set("id2label", #"{"0": "a", "1": "b"}"#)
         expectError(.wrongShape, "classifier.weight", "[3, 24]", "[2, 24]", at: "model", from: copy)
+    }
+
+    @Test func ropeScalingWinsOverRopeParameters() throws {
+        func angles(_ copy: Copy) throws -> [Float] {
+            let graph = try ImportedModel.open(copy.path).graph
+            let cosine = try #require(graph.usedParameters.first { graph[$0].name == "rotary.cosine" })
+            let source = try #require(graph.parameter(cosine)?.source)
+            var values = [Float](repeating: 0, count: 60)
+            try values.withUnsafeMutableBufferPointer { try source.readFloats(0..<60, into: $0) }
+            return values
+        }
+        let copy = try Copy("mistral")
+        let plain = try angles(copy)
+        try copy.set("rope_scaling", #"{"rope_type": "linear", "factor": 4.0}"#)
+        let both = try angles(copy)
+        try copy.set("rope_parameters", nil)
+        #expect(try angles(copy) == both)
+        #expect(both != plain)
+    }
+
+    @Test func labelsThatMayHoldTogetherAreIndependent() throws {
+        let copy = try Copy("bert-classify")
+        #expect(try !ImportedModel.open(copy.path).labelsAreIndependent)
+        try copy.set("problem_type", "\"multi_label_classification\"")
+        #expect(try ImportedModel.open(copy.path).labelsAreIndependent)
+    }
+
+    @Test func twoLabelsOfOneNameAreRefused() throws {
+        let copy = try Copy("bert-classify")
+        try copy.set("id2label", #"{"0": "a", "1": "b", "2": "a"}"#)
+        expectError(.invalidConfig, "\"id2label\"", "a twice", from: copy)
     }
 
     @Test func labelsWithoutNamesAreNumbered() throws {
@@ -240,6 +277,16 @@ import Testing
         expectError(.invalidConfig, "\"pooling_mode_max_tokens\"", at: "1_Pooling/config.json", from: copy)
         try copy.set("pooling_mode_max_tokens", "false", in: "1_Pooling/config.json")
         expectError(.invalidConfig, "pooling", at: "1_Pooling/config.json", from: copy)
+    }
+
+    @Test func whatWouldChangeTheTextIsRefused() throws {
+        let copy = try Copy("bert-sentence")
+        try copy.write(#"{"prompts": {"query": "find: "}, "default_prompt_name": "query"}"#, to: "config_sentence_transformers.json")
+        expectError(.invalidConfig, "\"default_prompt_name\"", at: "config_sentence_transformers.json", from: copy)
+        try copy.write(#"{"prompts": {"query": "find: "}, "default_prompt_name": null}"#, to: "config_sentence_transformers.json")
+        #expect(try ImportedModel.open(copy.path).architecture == "bert")
+        try copy.write(#"{"max_seq_length": 16, "do_lower_case": true}"#, to: "sentence_bert_config.json")
+        expectError(.invalidConfig, "\"do_lower_case\"", at: "sentence_bert_config.json", from: copy)
     }
 
     @Test func theFirstTokenCanBeTheEmbedding() throws {

@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 
-from checkpoints import write
+from checkpoints import bert, write
 from harness import NOT_FOUND, USAGE
 
-COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "cpu"]
+COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "cpu"]
 PROMPT = ["--prompt", "the cat in the hat", "--max-tokens", "24"]
 
 
@@ -228,7 +228,26 @@ def classifying(t):
     plain = t.works("classify tokens without --json", "classify", "tag.shrink", "--text", "the cats", "--text", "dog")
     t.check("lines of three columns, an empty line after each text",
             [line.count("\t") for line in plain.text.split("\n")] == [2] * 5 + [0] + [2] * 3 + [0, 0], plain)
+    bert(f"{t.directory}/rank", "classify", ["relevant"])
+    t.works("quantize a model with one label", "quantize", "rank", "-o", "rank.shrink", "--quiet")
+    scores = [t.works(f"classify with one label, {model}", "classify", model, "--json", "--text", TEXTS[0]).objects[0]["scores"]["relevant"]
+              for model in ["rank", "rank.shrink"]]
+    t.check("one label alone is scored by itself", all(0 < score < 1 for score in scores) and abs(scores[0] - scores[1]) < 0.02, scores)
+    source = f"{t.directory}/rank/model.safetensors"
+    before = open(source, "rb").read()
+    t.refuses("quantize onto its own input", USAGE, ["model.safetensors"], "quantize", "rank", "-o", "rank/model.safetensors")
+    os.symlink("rank.shrink", f"{t.directory}/link.shrink")
+    t.refuses("quantize onto a symbolic link", 74, ["link.shrink"], "quantize", "rank", "-o", "link.shrink")
+    t.check("neither was touched", open(source, "rb").read() == before and os.path.islink(f"{t.directory}/link.shrink"))
     t.refuses("classify with an encoder", 65, ["inspect"], "classify", "bert.shrink", "--text", "a")
+
+
+def benching(t):
+    keys = {"task", "tokens", "threads", "isa", "rounds", "milliseconds", "fastest_milliseconds", "tokens_per_second", "peak_rss_bytes"}
+    for model, tasks in [("llama.shrink", ["prefill", "decode"]), ("bert.shrink", ["embed"])]:
+        found = t.works(f"bench {model}", "bench", model, "--tokens", "8", "--decode", "4", "--rounds", "2", "--json").objects
+        t.check("one object for each measurement with the documented keys",
+                [each["task"] for each in found] == tasks and all(set(each) == keys and each["milliseconds"] > 0 for each in found), found)
 
 
 def evaluating(t):
@@ -317,6 +336,7 @@ def check(t):
     running(t, ready)
     embedding(t, ready)
     classifying(t)
+    benching(t)
     evaluating(t)
     comparing(t)
     surroundings(t)

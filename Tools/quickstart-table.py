@@ -59,7 +59,7 @@ rows = [
      f"{before['tokens'] / before['seconds']:.0f} tokens/s in"),
     ("", "its GGUF file", f"{size(smollm):.1f} MiB", "the same", ""),
     ("", "artifact, w8a8", f"{size(smollm_artifact):.1f} MiB", f"perplexity {after['perplexity']:.2f}",
-     f"{decode['prefill_tokens_per_second']:.0f} tokens/s in, {decode['decode_tokens_per_second']:.0f} out"),
+     f"{after['tokens'] / after['seconds']:.0f} tokens/s in, {decode['decode_tokens_per_second']:.0f} out"),
 ]
 widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 print()

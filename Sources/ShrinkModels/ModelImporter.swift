@@ -1,3 +1,4 @@
+import Glibc
 import ShrinkCheckpoints
 import ShrinkJSON
 
@@ -7,7 +8,27 @@ extension ImportedModel {
 
     /// Opens a checkpoint: a Hugging Face directory with `config.json`, or a GGUF file.
     public static func open(_ path: String) throws -> ImportedModel {
-        path.hasSuffix(".gguf") ? try openGGUF(path) : try openHuggingFace(path)
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw ModelError(.missingFile, path, "cannot be found: \(String(cString: strerror(errno)))")
+        }
+        if status.st_mode & S_IFMT == S_IFDIR { return try openHuggingFace(path) }
+        guard isGGUF(path) else {
+            throw ModelError(
+                .unsupportedArchitecture, path,
+                "neither a model directory nor a GGUF file; of a safetensors file, give the directory that holds it with its config.json")
+        }
+        return try openGGUF(path)
+    }
+
+    /// Whether a path is a GGUF file, by its first bytes.
+    public static func isGGUF(_ path: String) -> Bool {
+        var status = stat()
+        // Opening a pipe would wait for a writer.
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, let file = fopen(path, "r") else { return false }
+        defer { fclose(file) }
+        var start = [UInt8](repeating: 0, count: 4)
+        return fread(&start, 1, 4, file) == 4 && start.elementsEqual("GGUF".utf8)
     }
 
     private static func openHuggingFace(_ path: String) throws -> ImportedModel {

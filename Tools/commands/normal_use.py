@@ -103,7 +103,10 @@ def instruction_sets(t):
     t.check("cpu lists the same", len(t.works("cpu", "cpu").text.splitlines()) == len(found))
     result = t.run("cpu", "--json", env={"SHRINK_ISA": "scalar"})
     t.check("SHRINK_ISA selects", [each["isa"] for each in result.objects if each["selected"]] == ["scalar"], result)
-    for command in [["cpu"], ["run", "llama.shrink", *PROMPT], ["embed", "bert.shrink", "--text", "a"],
+    result = t.run("cpu", env={"SHRINK_ISA": "bogus"})
+    t.check("cpu lists what there is before it refuses SHRINK_ISA=bogus",
+            result.code == USAGE and b"scalar" in result.out and "SHRINK_ISA=bogus" in result.message, result)
+    for command in [["run", "llama.shrink", *PROMPT], ["embed", "bert.shrink", "--text", "a"],
                     ["inspect", "bert.shrink", "--self-test"]]:
         t.refuses(f"SHRINK_ISA=bogus is refused by {command[0]}", USAGE, ["SHRINK_ISA=bogus", "shrink cpu"], *command,
                   env={"SHRINK_ISA": "bogus"})
@@ -239,6 +242,10 @@ def classifying(t):
     os.symlink("rank.shrink", f"{t.directory}/link.shrink")
     t.refuses("quantize onto a symbolic link", 74, ["link.shrink"], "quantize", "rank", "-o", "link.shrink")
     t.check("neither was touched", open(source, "rb").read() == before and os.path.islink(f"{t.directory}/link.shrink"))
+    t.refuses("a self-test of a checkpoint", USAGE, ["--self-test"], "inspect", "bert", "--self-test")
+    t.refuses("a context longer than the model's", USAGE, ["--context 99999"], "quantize", "bert", "-o", "long.shrink", "--context", "99999")
+    t.refuses("weights without their directory", 65, ["model.safetensors", "directory"], "inspect", "rank/model.safetensors")
+    t.refuses("a checkpoint that is not there", NOT_FOUND, ["nowhere", "No such file"], "inspect", "nowhere")
     t.refuses("classify with an encoder", 65, ["inspect"], "classify", "bert.shrink", "--text", "a")
 
 

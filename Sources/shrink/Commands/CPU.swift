@@ -13,7 +13,8 @@ struct CPU: ParsableCommand {
     @Flag(help: "One JSON object a line.") var json = false
 
     func run() throws {
-        let selected = try ArtifactFile.forcedInstructionSet() ?? .best
+        let forced = Result { try ArtifactFile.forcedInstructionSet() }
+        let selected = (try? forced.get()) ?? .best
         for set in InstructionSet.allCases {
             let name = set.name.map { String(cString: $0) } ?? "?"
             let status = switch set.status {
@@ -27,6 +28,8 @@ struct CPU: ParsableCommand {
                 Output.line("\(set == selected ? "*" : " ") \(name.padded(to: 14)) \(status)")
             }
         }
+        // The list comes first: it is what a wrong SHRINK_ISA is corrected with.
+        _ = try forced.get()
     }
 }
 

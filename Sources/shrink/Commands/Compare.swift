@@ -7,7 +7,7 @@ struct Compare: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show how far a model's answers are from those of its original.",
         discussion: """
-            --texts: embeddings of every line of a file. With --json: {"texts": …, "mean_cosine": …, \
+            --texts: embeddings of every line of a file that is not empty. With --json: {"texts": …, "mean_cosine": …, \
             "minimum_cosine": …, "same_nearest_neighbour": …}.
 
             --windows: next-token distributions over a text cut into windows. With --json: {"tokens": …, \

@@ -68,6 +68,7 @@ struct Inspect: ParsableCommand {
     // MARK: Checkpoints
 
     private func inspectCheckpoint() throws {
+        if selfTest { throw CommandFailure("--self-test needs an artifact", exitCode: CommandFailure.usage) }
         let imported = try ImportedModel.open(model)
         let compilation = try Compilation(imported, scheme: scheme, context: context)
         let checkpointBytes = imported.files.reduce(0) { $0 + $1.bytes.count }

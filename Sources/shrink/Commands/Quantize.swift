@@ -67,7 +67,7 @@ struct Quantize: ParsableCommand {
         let bytes = FileSize.of(output)
         let checkpointBytes = model.files.reduce(0) { $0 + $1.bytes.count }
         progress.finish(
-            "\(output), \(Format.bytes(bytes)) of \(Format.bytes(checkpointBytes)), peak memory \(Format.bytes(ProcessMemory.peak)),")
+            "\(output), \(Format.bytes(bytes)) from a checkpoint of \(Format.bytes(checkpointBytes)), peak memory \(Format.bytes(ProcessMemory.peak)),")
         if json {
             Output.json([
                 ("output", .string(output)), ("scheme", .string(scheme.rawValue)), ("architecture", .string(model.architecture)),

@@ -31,6 +31,7 @@ struct Run: ParsableCommand {
         if system != nil, !chat { throw ValidationError("--system needs --chat.") }
         if !temperature.isFinite || temperature < 0 { throw ValidationError("--temperature must be a number from 0 up.") }
         if !(topP > 0 && topP <= 1) { throw ValidationError("--top-p must be above 0 and at most 1.") }
+        if temperature == 0, topK != 0 || topP != 1 { throw ValidationError("--top-k and --top-p need a --temperature above 0.") }
         if topK < 0 { throw ValidationError("--top-k must not be negative.") }
     }
 
@@ -47,6 +48,9 @@ struct Run: ParsableCommand {
         guard !promptTokens.isEmpty else { throw CommandFailure("the prompt is empty; give --prompt some text", exitCode: CommandFailure.usage) }
 
         let limit = Int(model.program.header.maximumPositions)
+        if let context, context > limit {
+            throw CommandFailure("--context \(context) is longer than the model's \(limit)", exitCode: CommandFailure.usage)
+        }
         let room = min(context ?? promptTokens.count + min(maxTokens, limit), limit)
         guard promptTokens.count < room else {
             throw CommandFailure("the prompt has \(promptTokens.count) tokens, which leaves no room in a context of \(room)")
@@ -88,6 +92,7 @@ struct Run: ParsableCommand {
         } else {
             Output.line("")
             if !options.quiet {
+                if stop == .context { Output.message("note: the context of \(room) tokens is full") }
                 Output.message(
                     "\(promptTokens.count) prompt tokens at \(Format.decimal(prefillRate, 0)) tokens/s, \(generator.tokenCount) tokens at \(Format.decimal(decodeRate, 0)) tokens/s, peak memory \(Format.bytes(ProcessMemory.peak))")
             }

@@ -13,9 +13,10 @@ enum ArtifactFile {
             return path.hasSuffix(".shrink")
         }
         defer { fclose(file) }
-        var start = [CChar](repeating: 0, count: 14)
-        fread(&start, 1, 13, file)
-        return path.hasSuffix(".shrink") || String(cString: start) == "manifest.json"
+        var start = [UInt8](repeating: 0, count: 13)
+        fread(&start, 1, start.count, file)
+        // A damaged artifact is one by its name; a GGUF file is none by any name.
+        return start.elementsEqual("manifest.json".utf8) || path.hasSuffix(".shrink") && !start.starts(with: "GGUF".utf8)
     }
 
     static func open(_ path: String, verify: Bool = true) throws -> Model {
@@ -38,7 +39,7 @@ enum ArtifactFile {
 
     /// `SHRINK_ISA`, or nil for the best.
     static func forcedInstructionSet() throws -> InstructionSet? {
-        guard let value = getenv("SHRINK_ISA") else { return nil }
+        guard let value = getenv("SHRINK_ISA"), value.pointee != 0 else { return nil }
         let name = String(cString: value)
         guard let set = InstructionSet.allCases.first(where: { $0.name.map { String(cString: $0) } == name }) else {
             throw CommandFailure("SHRINK_ISA=\(name) is no instruction set; `shrink cpu` lists them", exitCode: CommandFailure.usage)

@@ -26,7 +26,7 @@ struct CommandFailure: Error, CustomStringConvertible {
     init?(_ error: any Error) {
         switch error {
         case let error as CommandFailure: self = error
-        case is Interrupt.Interrupted: self.init("interrupted; nothing was left behind", exitCode: CommandFailure.interrupted)
+        case is Interrupt.Interrupted: self.init("interrupted", exitCode: CommandFailure.interrupted)
         case let error as CheckpointError:
             switch error.code {
             case .notFound, .weightsNotFound, .shardNotFound: self.init("\(error)", exitCode: CommandFailure.notFound)

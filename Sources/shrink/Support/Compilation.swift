@@ -15,7 +15,10 @@ struct Compilation {
     static let maximumStepTokens = 512
 
     init(_ model: ImportedModel, scheme: Scheme, context: Int?) throws {
-        let positions = min(context ?? model.maximumPositions, model.maximumPositions)
+        let positions = context ?? model.maximumPositions
+        guard positions <= model.maximumPositions else {
+            throw CommandFailure("--context \(positions) is longer than the model's \(model.maximumPositions)", exitCode: CommandFailure.usage)
+        }
         entryPoints = []
         let isCausal = model.graph.output(named: "logits") != nil
         for kind in [EntryRecord.Kind.generate, .score, .embed, .classify, .tag, .encode] {

@@ -4,9 +4,9 @@ import ShrinkJSON
 /// Standard output for results, standard error for everything else.
 enum Output {
     /// Called before any file is opened: one that got the number of a closed standard stream would have
-    /// messages written into it.
+    /// messages written into it. Results for a closed standard output are an error, so it is not opened for writing.
     static func reserveDescriptors() {
-        while case let descriptor = open("/dev/null", O_RDWR), descriptor >= 0 {
+        while case let descriptor = open("/dev/null", O_RDONLY), descriptor >= 0 {
             if descriptor > STDERR_FILENO { close(descriptor); return }
         }
     }
@@ -39,6 +39,10 @@ enum Output {
     private static func giveUp() -> Never {
         let code = errno
         if code == EPIPE { _exit(128 + SIGPIPE) }
+        if code == EINTR, Interrupt.flag.pointee != 0 {
+            fputs("shrink: interrupted\n", stderr)
+            _exit(CommandFailure.interrupted)
+        }
         fputs("shrink: standard output could not be written: \(String(cString: strerror(code)))\n", stderr)
         _exit(CommandFailure.inputOutput)
     }

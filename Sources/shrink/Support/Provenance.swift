@@ -14,7 +14,7 @@ struct Provenance {
 
     init(checkpoint: String, model: ImportedModel, scheme: Scheme, reports: [PassReport]) throws {
         let licenseName: String?
-        if checkpoint.hasSuffix(".gguf") {
+        if ImportedModel.isGGUF(checkpoint) {
             (license, readme) = (nil, nil)
             licenseName = try GGUFFile(path: checkpoint)["general.license"]?.string
         } else {

@@ -1,10 +1,11 @@
 import ShrinkCheckpoints
+import ShrinkModels
 import ShrinkTokenizers
 
 /// The tokenizer that belongs to a checkpoint.
 enum TokenizerFiles {
     static func load(_ path: String) throws -> TokenizerDefinition {
-        guard path.hasSuffix(".gguf") else { return try TokenizerDefinition.load(directory: path) }
+        guard ImportedModel.isGGUF(path) else { return try TokenizerDefinition.load(directory: path) }
         return try TokenizerDefinition(gguf: metadata(GGUFFile(path: path), path), file: path)
     }
 

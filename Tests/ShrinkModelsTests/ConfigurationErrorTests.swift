@@ -62,9 +62,18 @@ import Testing
     }
 
     @Test func aPathThatIsNotThereIsAnError() throws {
-        #expect(throws: ModelError.self) { try ImportedModel.open("/nonexistent/model") }
-        let error = #expect(throws: CheckpointError.self) { try ImportedModel.open("/nonexistent/model.gguf") }
-        #expect(error?.code == .notFound)
+        for path in ["/nonexistent/model", "/nonexistent/model.gguf"] {
+            let error = #expect(throws: ModelError.self) { try ImportedModel.open(path) }
+            #expect(error?.code == .missingFile)
+            #expect(error?.place == path)
+        }
+    }
+
+    @Test func aFileOfAnotherKindIsAnError() throws {
+        let copy = try Copy("llama-tied")
+        let error = #expect(throws: ModelError.self) { try ImportedModel.open(copy.path + "/model.safetensors") }
+        #expect(error?.code == .unsupportedArchitecture)
+        #expect(error?.reason.contains("give the directory") == true)
     }
 
     @Test func aConfigurationThatIsNotJSONIsAnError() throws {

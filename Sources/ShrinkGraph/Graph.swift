@@ -78,12 +78,6 @@ public struct Graph: Sendable {
         values[value.index].definition = .parameter(parameter)
     }
 
-    public mutating func bind(_ source: any ParameterSource, to value: ValueID) {
-        guard var parameter = parameter(value) else { preconditionFailure("not a parameter") }
-        parameter.source = source
-        values[value.index].definition = .parameter(parameter)
-    }
-
     /// The same graph with another value behind the output at `index`.
     public func replacingOutput(_ index: Int, with value: ValueID) throws(GraphError) -> Graph {
         var graph = self

@@ -16,10 +16,3 @@ extension PassManager {
         return PassManager(passes)
     }
 }
-
-extension Pass {
-    /// Every pass that can be run by name.
-    public static let all: [Pass] = [
-        .canonicalize, .fuseResidualNorm, .fuseGate, .quantizeW8A8, .fuseQuantize, .lastTokenOnly(output: "logits"),
-    ]
-}

@@ -253,7 +253,7 @@ def classifying(t):
 
 def benching(t):
     speed = {"task", "tokens", "threads", "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "fastest_milliseconds",
-             "tokens_per_second", "percent_of_int8_limit", "percent_of_memory_limit", "millijoules"}
+             "tokens_per_second", "percent_of_int8_limit", "percent_of_memory_limit", "millijoules", "int8_operations", "memory_bytes"}
     keys = {
         "machine": {"task", "cpu", "cores", "cache_bytes", "file_bytes", "energy", "energy_absence"},
         "start": {"task", "threads", "isa", "tokens", "milliseconds", "verified_milliseconds", "session_bytes", "rss_bytes", "peak_rss_bytes"},

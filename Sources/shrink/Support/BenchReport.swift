@@ -80,6 +80,7 @@ struct BenchReport {
                     ("p99_milliseconds", .number(percentiles[2])), ("fastest_milliseconds", .number(times.least * 1e3)),
                     ("tokens_per_second", .number(Double(made) / median)), ("percent_of_int8_limit", Self.number(int8)),
                     ("percent_of_memory_limit", Self.number(memory)), ("millijoules", Self.number(energy)),
+                    ("int8_operations", .number(work.int8Operations)), ("memory_bytes", .number(work.byteCount)),
                 ])
             } else {
                 let place = task.kind == .decode ? "at depth \(task.tokens)" : "\(task.tokens) tokens"

@@ -80,7 +80,8 @@ class Peer:
     def failure(self, reason):
         self.end()
         self.errors.seek(0)
-        return Failed(f"{reason}: {self.errors.read().strip()[-800:]}")
+        said = self.errors.read().strip().splitlines()
+        return Failed(f"{reason}: {said[-1][:800]}" if said else reason)
 
     def end(self):
         self.process.kill()

@@ -64,7 +64,7 @@ final class BenchSession {
 
     /// Every task once; of the kinds without state, whose inputs are short work, as often as fits a fifth of
     /// a second, at most 100 times.
-    func runAll(counting: Bool, energy: EnergyCounters) throws {
+    func runAll(counting: Bool, energy: EnergyCounters? = nil) throws {
         for length in plan.lengths {
             try measure(BenchTask(kind: .read, tokens: length), counting, energy) { samples in
                 var left = 0.2
@@ -95,16 +95,16 @@ final class BenchSession {
     }
 
     private func measure(
-        _ task: BenchTask, _ isCounted: Bool, _ energy: EnergyCounters, _ body: (inout [Double]) throws -> Void
+        _ task: BenchTask, _ isCounted: Bool, _ energy: EnergyCounters?, _ body: (inout [Double]) throws -> Void
     ) throws {
         var seconds: [Double] = []
-        let before = energy.read()
+        let before = energy?.read()
         try body(&seconds)
-        let after = energy.read()
+        let after = energy?.read()
         guard isCounted else { return }
         var all = samples[task] ?? BenchSamples()
         all.seconds += seconds
-        if let before, let after { all.joules = (all.joules ?? 0) + energy.joules(from: before, to: after) }
+        if let energy, let before, let after { all.joules = (all.joules ?? 0) + energy.joules(from: before, to: after) }
         samples[task] = all
     }
 }

@@ -28,7 +28,7 @@ struct BenchStart {
             let verified = try (0..<3).map { _ in try start(verify: true).seconds }
             ProcessMemory.forgetPeak()
             let session = try start(verify: false).session
-            try session.runAll(counting: false, energy: EnergyCounters(root: ""))
+            try session.runAll(counting: false)
             return BenchStart(
                 seconds: Distribution(plain).median, verifiedSeconds: Distribution(verified).median, sessionBytes: session.byteCount,
                 residentBytes: ProcessMemory.resident, peakBytes: ProcessMemory.peak)

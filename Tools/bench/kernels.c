@@ -1,8 +1,38 @@
 /* Micro-benchmark of Sources/CShrinkKernels on one thread: figures beside the limits of this machine,
  * measured in the same run. Built and run by Tools/bench-kernels. Medians of repeated timings. */
-#include "limits.h"
+#include "shrink_kernels.h"
+#include "shrink_machine.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *memory(size_t bytes) {
+    void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    if (!p) {
+        fprintf(stderr, "no memory for %zu bytes\n", bytes);
+        exit(1);
+    }
+    uint32_t state = 1;
+    for (size_t i = 0; i < bytes; i++) {
+        state = state * 1664525u + 1013904223u;
+        int8_t value = (int8_t)(state >> 24);
+        ((int8_t *)p)[i] = value == -128 ? 0 : value;
+    }
+    return p;
+}
 
 /* Median seconds of one run of `work(context)`, over 11 samples of at least 10 ms each. */
 static double seconds(void (*work)(void *), void *context) {
@@ -123,10 +153,7 @@ int main(void) {
     for (int isa = 0; isa < SHRINK_ISA_COUNT; isa++) {
         const shrink_kernels *kernels = shrink_kernels_for((shrink_isa)isa);
         if (!kernels) continue;
-        double operations = 0, limit = 0;
-        char sink[64];
-        void (*peak)(void *) = peak_loop((shrink_isa)isa, &operations);
-        if (peak) limit = operations / seconds(peak, sink);
+        double limit = shrink_machine_int8_rate((shrink_isa)isa, 1);
         printf("%s\n", shrink_isa_name((shrink_isa)isa));
         if (limit > 0) printf("  register loop: %.0f GOPS\n", limit * 1e-9);
         const uint32_t shapes[][3] = {{128, 576, 1536}, {128, 384, 1536}, {128, 1536, 576}, {16, 576, 1536}, {16, 384, 1536}, {4, 576, 1536}};
@@ -140,9 +167,8 @@ int main(void) {
             free_linear(l);
         }
         if (isa != SHRINK_ISA_SCALAR) {
-            reading r = {(const uint64_t *)w, big / 8, 0};
             linear l = make_linear(kernels, 1, 1536, 65536, w);
-            double read = big / seconds(read_all, &r), streamed = big / seconds(run_linear, &l);
+            double read = shrink_machine_read_rate(1, big), streamed = big / seconds(run_linear, &l);
             printf("  linear_q8, M 1, %zu MB: %.1f GB/s (%.0f %% of a plain read, %.1f GB/s)\n", big / 1000000,
                    streamed * 1e-9, 100 * streamed / read, read * 1e-9);
             free_linear(l);

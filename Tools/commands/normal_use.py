@@ -124,8 +124,10 @@ def running(t, ready):
     t.check("it is silent and prints the same text", quiet.err == b"" and quiet.out == plain.out, quiet)
     result = t.works("run --json", "run", "llama.shrink", *PROMPT, "--json")
     keys = {"prompt", "text", "prompt_tokens", "tokens", "stop", "prefill_tokens_per_second", "decode_tokens_per_second",
-            "file_bytes", "predicted_session_bytes", "start_rss_bytes", "peak_rss_bytes"}
+            "file_bytes", "predicted_session_bytes", "predicted_peak_bytes", "peak_rss_bytes"}
     t.check("one object with the documented keys", len(result.objects) == 1 and set(result.objects[0]) == keys, result)
+    t.check("its peak memory is within 4 MiB above the prediction",
+            0 < result.objects[0]["peak_rss_bytes"] <= result.objects[0]["predicted_peak_bytes"] + (4 << 20), result)
     t.check("its text is what streams", result.objects[0]["text"] + "\n" == plain.out.decode(errors="replace"), (result, plain))
 
     seeded = ["run", "llama.shrink", *PROMPT, "--quiet", "--temperature", "1.3", "--top-k", "40", "--top-p", "0.95"]

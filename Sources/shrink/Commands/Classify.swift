@@ -22,9 +22,9 @@ struct Classify: ParsableCommand {
     func run() throws {
         let model = try TextModels.open(self.model, threads: options.threadCount, verify: !noVerify)
         if model.maximumTokens(.classify) == nil, model.maximumTokens(.tag) != nil {
-            try input.forEach { try tag($0, model) }
+            try input.forEach(quiet: options.quiet) { try tag($0, model) }
         } else {
-            try input.forEach { try classify($0, model) }
+            try input.forEach(quiet: options.quiet) { try classify($0, model) }
         }
     }
 

@@ -17,7 +17,7 @@ struct Embed: ParsableCommand {
 
     func run() throws {
         let model = try TextModels.open(self.model, threads: options.threadCount, verify: !noVerify)
-        try input.forEach { text in
+        try input.forEach(quiet: options.quiet) { text in
             let (vector, wasCut) = try model.row(.embed, text)
             if options.json {
                 Output.json([("text", .string(text)), ("embedding", .array(vector.map { .number(Double($0)) }))])

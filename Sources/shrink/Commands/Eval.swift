@@ -19,7 +19,7 @@ struct Eval: ParsableCommand {
     @Argument(help: "A .shrink artifact or a checkpoint.") var model: String
     @Option(help: "A text file; gives the perplexity of a language model.") var perplexity: String?
     @Option(help: "Tokens of a window (default: 2048, or the model's context).") var context: Int?
-    @Option(help: "A tab-separated file of score, sentence, sentence; gives the correlation with the scores.") var similarity: String?
+    @Option(help: "A tab-separated file of score, sentence, sentence; gives the correlation with the scores. A first line whose score is no number is a heading.") var similarity: String?
     @Option(help: "The columns of score, first and second sentence, counted from 1.") var columns = "1,2,3"
     @Flag(help: "Skip the checksum of the weights.") var noVerify = false
     @OptionGroup var options: RunOptions

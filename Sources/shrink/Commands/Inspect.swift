@@ -17,8 +17,10 @@ struct Inspect: ParsableCommand {
 
             With --json, one object: {"kind": "artifact" | "checkpoint", "architecture": …, "vocabulary": …, \
             "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, "entry_points": [{"name": …, "context": …, "chunk": …, \
-            "session_bytes": …}], "program_bytes": …, "labels": […]}. For artifacts also "manifest", "scheme", "license", \
-            "tool", with --self-test "self_test": bool. For checkpoints also "stored_types" and "bytes_by_operation" (bytes by \
+            "session_bytes": …, "peak_bytes": … (of an artifact)}], "program_bytes": …, "labels": […]}. "peak_bytes" is \
+            the resident memory of `shrink run` or `embed` at its peak: the whole file, the session, the sampler, and \
+            the command's own code as measured while this runs ("command_bytes"); a program that links the library \
+            has its own instead. For artifacts also "manifest", "scheme", "license", "tool", with --self-test "self_test": bool. For checkpoints also "stored_types" and "bytes_by_operation" (bytes by \
             name), "ignored_tensors". --tensors adds "tensors", --why "refusals", --graph "graphs".
             """)
 
@@ -44,6 +46,7 @@ struct Inspect: ParsableCommand {
     // MARK: Artifacts
 
     private func inspectArtifact() throws {
+        let commandBytes = ProcessMemory.resident
         if graph || why { throw CommandFailure("--graph and --why need a checkpoint: an artifact holds instructions only", exitCode: CommandFailure.usage) }
         let artifact = try ArtifactFile.open(model)
         let manifest = try ArtifactFile.manifest(artifact, model)
@@ -54,7 +57,8 @@ struct Inspect: ParsableCommand {
             guard let value = manifest[key]?.string else { continue }
             report.add(key, .string(value), "\(key.padded(to: 16))\(value)")
         }
-        try report.addProgram(artifact, context: context, threads: threads)
+        report.add("command_bytes", .integer(commandBytes))
+        try report.addProgram(artifact.program, context: context, threads: threads, besides: FileSize.of(model) + commandBytes)
         if tensors { report.addTensors(artifact.program) }
         if selfTest {
             let passed = try artifact.selfTest(instructionSet: try ArtifactFile.forcedInstructionSet(), threads: threads)
@@ -168,11 +172,8 @@ private struct Report {
         }
     }
 
-    mutating func addProgram(_ model: borrowing Model, context: Int?, threads: Int) throws {
-        try addProgram(model.program, context: context, threads: threads)
-    }
-
-    private mutating func addProgram(_ program: ProgramView, context: Int?, threads: Int) throws {
+    /// `besides`: what is resident beside the session, when that is known.
+    mutating func addProgram(_ program: ProgramView, context: Int?, threads: Int, besides: Int? = nil) throws {
         let header = program.header
         add("vocabulary", .integer(Int(header.vocabularySize)), "vocabulary      \(header.vocabularySize)")
         add("positions", .integer(Int(header.maximumPositions)), "context         \(header.maximumPositions)")
@@ -190,13 +191,16 @@ private struct Report {
             options.context = min(context ?? longest, longest)
             options.threads = threads
             let session = try SessionPlan(program, options)
+            let sampler = entry.kind == .generate ? Sampler.byteCount(vocabularySize: Int(header.vocabularySize)) : 0
+            let peak = besides.map { $0 + session.byteCount + sampler }
             entries.append(
                 .members([
                     ("name", .string(entry.kind.name)), ("context", .integer(session.context)), ("chunk", .integer(session.chunk)),
                     ("session_bytes", .integer(session.byteCount)),
-                ]))
+                ] + (peak.map { [("peak_bytes", .integer($0))] } ?? [])))
             text(
-                "entry point     \(entry.kind.name.padded(to: 10))a session of \(session.context) tokens in steps of \(session.chunk) takes \(Format.bytes(session.byteCount)) beside the file")
+                "entry point     \(entry.kind.name.padded(to: 10))a session of \(session.context) tokens in steps of \(session.chunk) takes \(Format.bytes(session.byteCount)) beside the file"
+                    + (peak.map { ", this command \(Format.bytes($0)) in all" } ?? ""))
         }
         members.append(("entry_points", .array(entries)))
     }

@@ -9,7 +9,7 @@ struct Run: ParsableCommand {
         discussion: """
             With --json, one object at the end: {"prompt": …, "text": …, "prompt_tokens": …, "tokens": …, \
             "stop": "end" | "length" | "context", "prefill_tokens_per_second": …, "decode_tokens_per_second": …, \
-            "file_bytes": …, "predicted_session_bytes": …, "start_rss_bytes": …, "peak_rss_bytes": …}.
+            "file_bytes": …, "predicted_session_bytes": …, "predicted_peak_bytes": …, "peak_rss_bytes": …}.
             """)
 
     @Argument(help: "A .shrink artifact.") var model: String
@@ -87,7 +87,8 @@ struct Run: ParsableCommand {
                 ("prompt_tokens", .integer(promptTokens.count)), ("tokens", .integer(generator.tokenCount)), ("stop", .string(stop.rawValue)),
                 ("prefill_tokens_per_second", .number(prefillRate)), ("decode_tokens_per_second", .number(decodeRate)),
                 ("file_bytes", .integer(FileSize.of(self.model))), ("predicted_session_bytes", .integer(generator.byteCount)),
-                ("start_rss_bytes", .integer(startMemory)), ("peak_rss_bytes", .integer(ProcessMemory.peak)),
+                ("predicted_peak_bytes", .integer(startMemory + FileSize.of(self.model) + generator.byteCount + generator.samplerByteCount)),
+                ("peak_rss_bytes", .integer(ProcessMemory.peak)),
             ])
         } else {
             Output.line("")

@@ -25,7 +25,8 @@ struct TextInput: ParsableArguments {
         if !text.isEmpty, file != nil { throw ValidationError("Give --text or --file, not both.") }
     }
 
-    func forEach(_ body: (String) throws -> Void) throws {
+    /// Progress is shown where it does not mix with the results: of a file, when those go elsewhere.
+    func forEach(quiet: Bool, _ body: (String) throws -> Void) throws {
         if !text.isEmpty { return try text.forEach(body) }
         let stream: UnsafeMutablePointer<FILE>
         if let file {
@@ -41,10 +42,16 @@ struct TextInput: ParsableArguments {
         var line: UnsafeMutablePointer<CChar>?
         var capacity = 0
         defer { free(line) }
+        let progress = Progress("texts", quiet: quiet || file == nil || isatty(STDOUT_FILENO) == 1)
+        defer { progress.clear() }
+        var status = stat()
+        let size = fstat(fileno(stream), &status) == 0 ? Int(status.st_size) : 0
+        var read = 0
         while true {
-            try Interrupt.check()
+            try progress.update(read, size)
             var count = getline(&line, &capacity, stream)
             guard count > 0, let line else { break }
+            read += count
             let bytes = UnsafeRawBufferPointer(start: line, count: count)
             while count > 0, bytes[count - 1] == 0x0A || bytes[count - 1] == 0x0D { count -= 1 }
             try body(String(decoding: bytes[..<count], as: UTF8.self))

@@ -5,7 +5,7 @@
 final class Progress {
     private let title: String
     private let isQuiet: Bool
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isTerminal = isatty(STDERR_FILENO) == 1 && getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? true
     private let start = Progress.now()
     private var lastShown = 0.0
     private var hasLine = false
@@ -46,7 +46,8 @@ final class Progress {
         }
     }
 
-    private func clear() {
+    /// Takes the line away, for what is printed next.
+    func clear() {
         if hasLine { fputs("\r\u{1B}[K", stderr) }
         hasLine = false
     }

@@ -25,12 +25,16 @@ final class TextGenerator {
     init(_ model: borrowing Model, _ tokenizer: TextTokenizer, _ options: SessionOptions, sampling: SamplerOptions) throws {
         self.tokenizer = tokenizer
         session = try Session(model, options)
-        sampler = try Sampler(vocabularySize: Int(model.program.header.vocabularySize), options: sampling)
+        let vocabularySize = Int(model.program.header.vocabularySize)
+        sampler = try Sampler(vocabularySize: vocabularySize, options: sampling)
+        samplerByteCount = Sampler.byteCount(vocabularySize: vocabularySize)
         detokenizer = tokenizer.detokenizer()
     }
 
     /// Memory of the session, as `inspect` predicts it.
     var byteCount: Int { session.byteCount }
+    /// Memory of the choice of tokens.
+    let samplerByteCount: Int
 
     /// Reads the prompt and chooses the first token.
     func start(_ prompt: [UInt32]) throws -> UInt32 {

@@ -265,7 +265,7 @@ shrink_code shrink_model_get_manifest(const shrink_model *model, shrink_text *ma
 /* Runs the self-test of the file and compares the result, bit by bit, with that of the machine which
  * packed it: SHRINK_OK, or SHRINK_ERROR_SELF_TEST. SHRINK_ERROR_INVALID_ARGUMENT when the file has none
  * (SHRINK_MODEL_HAS_SELF_TEST tells). instruction_set and threads: as in shrink_session_options; the
- * limits of the model hold. Takes a session's memory for the time of the call. [any] */
+ * limits of memory and threads of the model's options hold. Takes a session's memory for the time of the call. [any] */
 shrink_code shrink_model_self_test(
     const shrink_model *model, const char *instruction_set, uint32_t threads, shrink_error *error);
 

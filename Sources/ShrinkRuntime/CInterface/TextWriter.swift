@@ -27,7 +27,7 @@ struct TextWriter {
     }
 
     /// A zero-terminated text.
-    mutating func add(_ text: UnsafePointer<CChar>?) {
+    mutating func add(cString text: UnsafePointer<CChar>?) {
         guard var text else { return }
         while text[0] != 0 {
             add(byte: UInt8(truncatingIfNeeded: text[0]))

@@ -65,6 +65,7 @@ void test_limits(const paths *files) {
     limits.max_session_bytes = 1000;
     OK(shrink_model_open(files->embed, &limits, &model, &error));
     FAILS(LIMIT_EXCEEDED, shrink_session_create(model, NULL, &session, &error));
+    FAILS(LIMIT_EXCEEDED, shrink_model_self_test(model, NULL, 1, &error));
     shrink_model_release(model);
 }
 

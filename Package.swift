@@ -13,8 +13,9 @@ let package = Package(
     targets: [
         // The runtime half: nothing here may import Foundation, Dispatch or Glibc.
         .target(name: "CShrinkKernels"),
+        .target(name: "CShrink"),
         .target(name: "ShrinkFormat"),
-        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels"]),
+        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels", "CShrink"]),
 
         // The compiler half.
         .target(name: "ShrinkJSON"),
@@ -51,7 +52,7 @@ let package = Package(
         .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(
             name: "ShrinkRuntimeTests",
-            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
+            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrink", "CShrinkKernels", "CAllocationCounter"]),
         .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
         // Small models with the outputs of transformers, for the tests below.
         .target(

@@ -14,6 +14,7 @@
 #define PAIR_ROWS 12
 
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+#define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
 
 #include "float_kernels.inc"
 #include "attention_q8.inc"

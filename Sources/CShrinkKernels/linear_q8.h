@@ -13,9 +13,13 @@ static __attribute__((noinline)) void finish_q8(const shrink_linear_q8_args *arg
     size_t count = args->n - o < SHRINK_BLOCK ? args->n - o : SHRINK_BLOCK;
     vu w_sum[2] = {0};
     vf w_scale[2] = {0}, bias[2] = {0}, y[2];
-    memcpy(w_sum, args->w_sum + o, count * 4);
-    memcpy(w_scale, args->w_scale + o, count * 4);
+    /* A size that the compiler knows makes loads of these copies. */
+#define COPY(count) \
+    memcpy(w_sum, args->w_sum + o, count * 4); \
+    memcpy(w_scale, args->w_scale + o, count * 4); \
     if (args->bias) memcpy(bias, args->bias + o, count * 4);
+    if (count == SHRINK_BLOCK) { COPY(SHRINK_BLOCK) } else { COPY(count) }
+#undef COPY
     for (uint32_t m = 0; m < rows; m++) {
         shrink_qrow_tail row = row_tail(args->x + (first + m) * args->x_stride, args->k);
         for (int half = 0; half < 2; half++) {

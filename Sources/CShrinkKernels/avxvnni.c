@@ -1,0 +1,85 @@
+/* AVX2 with VNNI in the VEX encoding (Alder Lake, Gracemont, Zen 5 and later). */
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <string.h>
+
+/* Functions that take 64-byte vectors are always inlined: no calling convention is involved. */
+#pragma clang diagnostic ignored "-Wpsabi"
+#pragma clang attribute push(__attribute__((target("avx2,avxvnni"))), apply_to = function)
+
+#include "linear_q8.h"
+
+#define KERNEL(name) name##_avxvnni
+#define LINEAR_ROWS 2
+
+INLINE __m128i load_codes(const uint8_t *codes) { return _mm_loadu_si128((const __m128i *)codes); }
+
+/* With k' = k - 128 as the signed operand: sum q k = sum q k' + 128 sum q. */
+INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
+    const __m128i flip = _mm_set1_epi8(-128), ones = _mm_set1_epi8(1);
+    __m128i dots[4], sum = _mm_setzero_si128();
+    for (size_t i = 0; i < codes; i += 16) sum = _mm_dpbusd_avx_epi32(sum, load_codes(q + i), ones);
+    sum = _mm_hadd_epi32(sum, sum);
+    sum = _mm_slli_epi32(_mm_hadd_epi32(sum, sum), 7);
+    UNROLL for (int four = 0; four < 4; four++) {
+        const uint8_t *const *r = rows + 4 * four;
+        __m128i dot[4];
+        UNROLL for (int j = 0; j < 4; j++) dot[j] = _mm_setzero_si128();
+        for (size_t i = 0; i < codes; i += 16) {
+            __m128i a = load_codes(q + i);
+            UNROLL for (int j = 0; j < 4; j++) dot[j] = _mm_dpbusd_avx_epi32(dot[j], a, _mm_xor_si128(load_codes(r[j] + i), flip));
+        }
+        __m128i sums = _mm_hadd_epi32(_mm_hadd_epi32(dot[0], dot[1]), _mm_hadd_epi32(dot[2], dot[3]));
+        dots[four] = _mm_add_epi32(sums, sum);
+    }
+    vu all;
+    memcpy(&all, dots, sizeof all);
+    return all;
+}
+
+#include "float_kernels.inc"
+
+/* `rows` quantized rows against one block: 4 `rows` accumulators in registers over all of K. */
+INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
+    const int8_t *w = args->w + block * q8_block_bytes(args->k);
+    const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
+    const uint8_t *x = args->x + first * stride;
+    __m256i acc[3][4];
+    UNROLL for (int i = 0; i < 4 * rows; i++) acc[i / 4][i % 4] = _mm256_setzero_si256();
+    for (size_t s = 0; s < steps; s++) {
+        if (rows == 1) {
+            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        }
+        __m256i a[3];
+        UNROLL for (int m = 0; m < rows; m++) {
+            int32_t four;
+            memcpy(&four, x + s * 4 + m * stride, 4);
+            a[m] = _mm256_set1_epi32(four);
+        }
+        UNROLL for (int j = 0; j < 4; j++) {
+            __m256i here = _mm256_loadu_si256((const __m256i *)(w + s * 128 + j * 32));
+            UNROLL for (int m = 0; m < rows; m++) acc[m][j] = _mm256_dpbusd_avx_epi32(acc[m][j], a[m], here);
+        }
+    }
+    vu sums[2 * 3];
+    UNROLL for (int i = 0; i < 4 * rows; i++) _mm256_storeu_si256((__m256i *)sums + i, acc[i / 4][i % 4]);
+    finish_q8(args, first, rows, block, sums, 0);
+}
+
+/* Block by block, so that a block of weights stays in the cache while all rows pass. */
+static void linear_q8_avxvnni(const shrink_linear_q8_args *args) {
+    for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        uint32_t m = 0;
+        for (; m + 3 <= args->rows; m += 3) linear_q8_tile(3, args, m, block);
+        if (args->rows - m == 2) linear_q8_tile(2, args, m, block);
+        if (args->rows - m == 1) linear_q8_tile(1, args, m, block);
+    }
+}
+
+#define ENTRY(name, result, parameters) KERNEL(name),
+const shrink_kernels shrink_kernels_avxvnni = {SHRINK_KERNEL_LIST(ENTRY)};
+
+#pragma clang attribute pop
+#endif

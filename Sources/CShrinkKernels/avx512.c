@@ -11,37 +11,12 @@
 #define KERNEL(name) name##_avx512
 #define LINEAR_ROWS 10
 
-/* Lane j of the result is the sum of the lanes of v[j]. */
-INLINE __m512i sums_of_lanes(__m512i v[16]) {
-    UNROLL for (int i = 0; i < 8; i++)
-        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
-    UNROLL for (int i = 0; i < 4; i++)
-        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
-    UNROLL for (int i = 0; i < 2; i++)
-        v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88), _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
-    __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88), _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
-    return sum;
-}
+#define PAIR_ROWS 12
 
-/* With k' = k - 128 as the signed operand: sum q k = sum q k' + 128 sum q. */
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    __m512i dots[16], sum = _mm512_setzero_si512();
-    const __m512i flip = _mm512_set1_epi8(-128), ones = _mm512_set1_epi8(1);
-    UNROLL for (int j = 0; j < 16; j++) dots[j] = _mm512_setzero_si512();
-    for (size_t i = 0; i < codes; i += 64) {
-        __mmask64 here = codes - i < 64 ? ((__mmask64)1 << (codes - i)) - 1 : ~(__mmask64)0;
-        __m512i a = _mm512_maskz_loadu_epi8(here, q + i);
-        sum = _mm512_dpbusd_epi32(sum, a, ones);
-        UNROLL for (int j = 0; j < 16; j++) {
-            __m512i b = _mm512_xor_si512(_mm512_maskz_loadu_epi8(here, rows[j] + i), flip);
-            dots[j] = _mm512_dpbusd_epi32(dots[j], a, b);
-        }
-    }
-    uint32_t of_q = (uint32_t)_mm512_reduce_add_epi32(sum);
-    return (vu)sums_of_lanes(dots) + 128u * of_q;
-}
+INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 /* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. */
 INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {

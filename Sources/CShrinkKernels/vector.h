@@ -18,13 +18,20 @@ typedef float vf __attribute__((ext_vector_type(16)));
 typedef int32_t vi __attribute__((ext_vector_type(16)));
 typedef uint32_t vu __attribute__((ext_vector_type(16)));
 typedef uint8_t vb __attribute__((ext_vector_type(16)));
+typedef uint16_t vh __attribute__((ext_vector_type(16)));
 typedef float vf_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+typedef int32_t vi_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+typedef uint16_t vh_unaligned __attribute__((ext_vector_type(16), aligned(1)));
 typedef uint8_t vb_unaligned __attribute__((ext_vector_type(16), aligned(1)));
 
 INLINE vf load(const float *p) { return *(const vf_unaligned *)p; }
 INLINE void store(float *p, vf v) { *(vf_unaligned *)p = v; }
 INLINE vb load_bytes(const uint8_t *p) { return *(const vb_unaligned *)p; }
 INLINE void store_bytes(uint8_t *p, vb v) { *(vb_unaligned *)p = v; }
+INLINE vi load_words(const uint32_t *p) { return *(const vi_unaligned *)p; }
+INLINE void store_words(uint32_t *p, vu v) { *(vi_unaligned *)p = (vi)v; }
+/* The low 16 bits of every lane. */
+INLINE void store_halves(uint16_t *p, vi v) { *(vh_unaligned *)p = __builtin_convertvector(v, vh); }
 
 /* The first `count` (< 16) lanes; the others read as +0 and are not written. */
 INLINE vf load_first(const float *p, size_t count) {

@@ -13,32 +13,20 @@
 #define KERNEL(name) name##_avxvnni
 #define LINEAR_ROWS 2
 
-INLINE __m128i load_codes(const uint8_t *codes) { return _mm_loadu_si128((const __m128i *)codes); }
+#define PAIR_ROWS 3
 
-/* With k' = k - 128 as the signed operand: sum q k = sum q k' + 128 sum q. */
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    const __m128i flip = _mm_set1_epi8(-128), ones = _mm_set1_epi8(1);
-    __m128i dots[4], sum = _mm_setzero_si128();
-    for (size_t i = 0; i < codes; i += 16) sum = _mm_dpbusd_avx_epi32(sum, load_codes(q + i), ones);
-    sum = _mm_hadd_epi32(sum, sum);
-    sum = _mm_slli_epi32(_mm_hadd_epi32(sum, sum), 7);
-    UNROLL for (int four = 0; four < 4; four++) {
-        const uint8_t *const *r = rows + 4 * four;
-        __m128i dot[4];
-        UNROLL for (int j = 0; j < 4; j++) dot[j] = _mm_setzero_si128();
-        for (size_t i = 0; i < codes; i += 16) {
-            __m128i a = load_codes(q + i);
-            UNROLL for (int j = 0; j < 4; j++) dot[j] = _mm_dpbusd_avx_epi32(dot[j], a, _mm_xor_si128(load_codes(r[j] + i), flip));
-        }
-        __m128i sums = _mm_hadd_epi32(_mm_hadd_epi32(dot[0], dot[1]), _mm_hadd_epi32(dot[2], dot[3]));
-        dots[four] = _mm_add_epi32(sums, sum);
-    }
-    vu all;
-    memcpy(&all, dots, sizeof all);
-    return all;
+INLINE vi multiply_pairs(vi sum, vi a, vi b) {
+    __m256i s[2], x[2], y[2];
+    memcpy(s, &sum, sizeof sum);
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    UNROLL for (int i = 0; i < 2; i++) s[i] = _mm256_dpwssd_avx_epi32(s[i], x[i], y[i]);
+    memcpy(&sum, s, sizeof sum);
+    return sum;
 }
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 /* `rows` quantized rows against one block: 4 `rows` accumulators in registers over all of K. */
 INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {

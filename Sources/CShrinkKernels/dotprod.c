@@ -7,12 +7,13 @@
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 
 #include "linear_q8.h"
-#include "udot.h"
+#include "pairs_neon.h"
 
 #define KERNEL(name) name##_dotprod
 #define LINEAR_ROWS 3
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 INLINE int32x4_t dot_of_step(int32x4_t sum, int8x16_t w, int8x16_t a, int step) {
     return step == 0 ? vdotq_laneq_s32(sum, w, a, 0) : step == 1 ? vdotq_laneq_s32(sum, w, a, 1)

@@ -7,12 +7,13 @@
 #pragma clang attribute push(__attribute__((target("dotprod,i8mm"))), apply_to = function)
 
 #include "linear_q8.h"
-#include "udot.h"
+#include "pairs_neon.h"
 
 #define KERNEL(name) name##_i8mm
 #define LINEAR_ROWS 3
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 /* One row: SUDOT takes the layout as it is. Four accumulators of 16 bytes would be too few to hide its
  * latency, so a row passes over all 32 channels at once. */

@@ -5,32 +5,13 @@
 #include <string.h>
 
 #include "linear_q8.h"
+#include "pairs_neon.h"
 
 #define KERNEL(name) name##_neon
 #define LINEAR_ROWS 3
 
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    uint32x4_t dots[4];
-    UNROLL for (int four = 0; four < 4; four++) {
-        const uint8_t *const *r = rows + 4 * four;
-        uint32x4_t sum[4];
-        UNROLL for (int j = 0; j < 4; j++) sum[j] = vdupq_n_u32(0);
-        for (size_t i = 0; i < codes; i += 16) {
-            uint8x16_t a = vld1q_u8(q + i);
-            UNROLL for (int j = 0; j < 4; j++) {
-                uint8x16_t b = vld1q_u8(r[j] + i);
-                sum[j] = vpadalq_u16(sum[j], vmull_u8(vget_low_u8(a), vget_low_u8(b)));
-                sum[j] = vpadalq_u16(sum[j], vmull_high_u8(a, b));
-            }
-        }
-        dots[four] = vpaddq_u32(vpaddq_u32(sum[0], sum[1]), vpaddq_u32(sum[2], sum[3]));
-    }
-    vu all;
-    memcpy(&all, dots, sizeof all);
-    return all;
-}
-
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 typedef struct { int8x16_t now, next; } two_steps;
 

@@ -13,26 +13,20 @@
 #define KERNEL(name) name##_sse41
 #define LINEAR_ROWS 2
 
-INLINE __m128i widen_codes(const uint8_t *codes) { return _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)codes)); }
+#define PAIR_ROWS 1
 
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    __m128i dots[4];
-    UNROLL for (int four = 0; four < 4; four++) {
-        const uint8_t *const *r = rows + 4 * four;
-        __m128i sum[4];
-        UNROLL for (int j = 0; j < 4; j++) sum[j] = _mm_setzero_si128();
-        for (size_t i = 0; i < codes; i += 8) {
-            __m128i a = widen_codes(q + i);
-            UNROLL for (int j = 0; j < 4; j++) sum[j] = _mm_add_epi32(sum[j], _mm_madd_epi16(a, widen_codes(r[j] + i)));
-        }
-        dots[four] = _mm_hadd_epi32(_mm_hadd_epi32(sum[0], sum[1]), _mm_hadd_epi32(sum[2], sum[3]));
-    }
-    vu all;
-    memcpy(&all, dots, sizeof all);
-    return all;
+INLINE vi multiply_pairs(vi sum, vi a, vi b) {
+    __m128i x[4], y[4];
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    UNROLL for (int i = 0; i < 4; i++) x[i] = _mm_madd_epi16(x[i], y[i]);
+    vi products;
+    memcpy(&products, x, sizeof products);
+    return sum + products;
 }
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 /* As in avx2.c: with a = code - 128, a w = |a| (sign(a) w), whose pairwise sums fit int16. One row at a
  * time: the sign is taken anew for each row, so that a second row would share no more than the load. */

@@ -4,7 +4,7 @@
 
 #include "support.h"
 
-#define SEEDS 600u
+#define SEEDS 500u
 
 /* -- Rows of floats -- */
 

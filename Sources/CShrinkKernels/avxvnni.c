@@ -28,29 +28,37 @@ INLINE vi multiply_pairs(vi sum, vi a, vi b) {
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 
-/* `rows` quantized rows against one block: 4 `rows` accumulators in registers over all of K. */
+/* One step of four k for `rows` rows: 4 `rows` accumulators in registers over all of K. */
+INLINE void step_q8(int rows, const uint8_t *x, size_t stride, const int8_t *w, __m256i (*acc)[4]) {
+    __m256i a[3];
+    UNROLL for (int m = 0; m < rows; m++) {
+        int32_t four;
+        memcpy(&four, x + m * stride, 4);
+        a[m] = _mm256_set1_epi32(four);
+    }
+    UNROLL for (int j = 0; j < 4; j++) {
+        __m256i here = _mm256_loadu_si256((const __m256i *)(w + j * 32));
+        UNROLL for (int m = 0; m < rows; m++) acc[m][j] = _mm256_dpbusd_avx_epi32(acc[m][j], a[m], here);
+    }
+}
+
+/* The four accumulators of a single row would wait for each other: even and odd steps have their own. */
 INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x = args->x + first * stride;
     __m256i acc[3][4];
-    UNROLL for (int i = 0; i < 4 * rows; i++) acc[i / 4][i % 4] = _mm256_setzero_si256();
-    for (size_t s = 0; s < steps; s++) {
-        if (rows == 1) {
-            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
-            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+    UNROLL for (int i = 0; i < 12; i++) acc[i / 4][i % 4] = _mm256_setzero_si256();
+    size_t s = 0;
+    if (rows == 1) {
+        for (; s + 2 <= steps; s += 2) {
+            UNROLL for (int line = 0; line < 4; line++) _mm_prefetch((const char *)w + s * 128 + 6144 + line * 64, _MM_HINT_T0);
+            step_q8(1, x + s * 4, 0, w + s * 128, acc);
+            step_q8(1, x + s * 4 + 4, 0, w + s * 128 + 128, acc + 1);
         }
-        __m256i a[3];
-        UNROLL for (int m = 0; m < rows; m++) {
-            int32_t four;
-            memcpy(&four, x + s * 4 + m * stride, 4);
-            a[m] = _mm256_set1_epi32(four);
-        }
-        UNROLL for (int j = 0; j < 4; j++) {
-            __m256i here = _mm256_loadu_si256((const __m256i *)(w + s * 128 + j * 32));
-            UNROLL for (int m = 0; m < rows; m++) acc[m][j] = _mm256_dpbusd_avx_epi32(acc[m][j], a[m], here);
-        }
+        UNROLL for (int j = 0; j < 4; j++) acc[0][j] = _mm256_add_epi32(acc[0][j], acc[1][j]);
     }
+    for (; s < steps; s++) step_q8(rows, x + s * 4, stride, w + s * 128, acc);
     vu sums[2 * 3];
     UNROLL for (int i = 0; i < 4 * rows; i++) _mm256_storeu_si256((__m256i *)sums + i, acc[i / 4][i % 4]);
     finish_q8(args, first, rows, block, sums, 0);

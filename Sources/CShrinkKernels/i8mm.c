@@ -42,15 +42,15 @@ INLINE void row_q8(const shrink_linear_q8_args *args, uint32_t m, const int8_t *
 
 /* USMMLA multiplies two rows by two channels, eight k of each. Two steps of four channels, zipped, are
  * two such operands, and each serves `pairs` pairs of rows. An accumulator is {row 0: channel 0, 1; row 1: channel 0, 1}. */
-INLINE void eight_k(int pairs, const int8_t *w, const int8_t *w_next, int is_last, const uint8x16_t *a, int32x4_t (*acc)[8]) {
+INLINE void eight_k(int pairs, const uint8_t *const *x, size_t at, const int8_t *w, int is_whole, int32x4_t (*acc)[8]) {
+    uint8x16_t a[3];
+    UNROLL for (int p = 0; p < pairs; p++) a[p] = vcombine_u8(vld1_u8(x[2 * p] + at), vld1_u8(x[2 * p + 1] + at));
     UNROLL for (int j = 0; j < 4; j++) {
         int32x4_t now = vreinterpretq_s32_s8(vld1q_s8(w + 16 * j));
-        int32x4_t next = is_last ? vdupq_n_s32(0) : vreinterpretq_s32_s8(vld1q_s8(w_next + 16 * j));
+        int32x4_t next = is_whole ? vreinterpretq_s32_s8(vld1q_s8(w + 128 + 16 * j)) : vdupq_n_s32(0);
         int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(now, next)), high = vreinterpretq_s8_s32(vzip2q_s32(now, next));
-        UNROLL for (int p = 0; p < pairs; p++) {
-            acc[p][2 * j] = vusmmlaq_s32(acc[p][2 * j], a[p], low);
-            acc[p][2 * j + 1] = vusmmlaq_s32(acc[p][2 * j + 1], a[p], high);
-        }
+        UNROLL for (int p = 0; p < pairs; p++) acc[p][2 * j] = vusmmlaq_s32(acc[p][2 * j], a[p], low);
+        UNROLL for (int p = 0; p < pairs; p++) acc[p][2 * j + 1] = vusmmlaq_s32(acc[p][2 * j + 1], a[p], high);
     }
 }
 
@@ -63,22 +63,16 @@ INLINE void channels_q8(int pairs, const shrink_linear_q8_args *args, uint32_t f
     UNROLL for (int m = 0; m < 2 * pairs; m++) x[m] = args->x + (first + ((uint32_t)m < rows ? m : rows - 1)) * args->x_stride;
     UNROLL for (int p = 0; p < pairs; p++) UNROLL for (int j = 0; j < 8; j++) acc[p][j] = vdupq_n_s32(0);
     w += 4 * from;
-    for (size_t s = 0; s < steps; s += 4) {
-        uint8x16_t low[3], high[3];
-        UNROLL for (int p = 0; p < pairs; p++) {
-            uint64x2_t even = vreinterpretq_u64_u8(vld1q_u8(x[2 * p] + 4 * s)), odd = vreinterpretq_u64_u8(vld1q_u8(x[2 * p + 1] + 4 * s));
-            low[p] = vreinterpretq_u8_u64(vzip1q_u64(even, odd));
-            high[p] = vreinterpretq_u8_u64(vzip2q_u64(even, odd));
-        }
-        const int8_t *here = w + s * 128;
-        if (s + 4 <= steps) {
-            eight_k(pairs, here, here + 128, 0, low, acc);
-            eight_k(pairs, here + 256, here + 384, 0, high, acc);
-        } else {
-            eight_k(pairs, here, here + 128, s + 1 == steps, low, acc);
-            if (s + 2 < steps) eight_k(pairs, here + 256, here + 256, 1, high, acc);
-        }
+    size_t s = 0;
+    for (; s + 4 <= steps; s += 4) {
+        eight_k(pairs, x, 4 * s, w + s * 128, 1, acc);
+        eight_k(pairs, x, 4 * s + 8, w + s * 128 + 256, 1, acc);
     }
+    if (s + 2 <= steps) {
+        eight_k(pairs, x, 4 * s, w + s * 128, 1, acc);
+        s += 2;
+    }
+    if (s < steps) eight_k(pairs, x, 4 * s, w + s * 128, 0, acc);  /* the codes are padded to more, the weights are not */
     UNROLL for (int p = 0; p < pairs; p++)
         UNROLL for (int j = 0; j < 4; j++) {
             int64x2_t a = vreinterpretq_s64_s32(acc[p][2 * j]), b = vreinterpretq_s64_s32(acc[p][2 * j + 1]);

@@ -25,13 +25,13 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x = args->x + first * stride;
     const uint8x16_t flip = vdupq_n_u8(128);
-    int32x4_t acc[6][8];
+    int32x4_t acc[5][8];
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int j = 0; j < quads; j++) acc[m][j] = vdupq_n_s32(0);
     w += 4 * from;
     /* Codes are padded to four steps, weights are not. */
 #define FOUR_STEPS(count) \
     { \
-        int8x16_t a[6]; \
+        int8x16_t a[5]; \
         UNROLL for (int m = 0; m < rows; m++) a[m] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip)); \
         UNROLL for (size_t i = 0; i < 4; i++) \
             if (i < (count)) \
@@ -49,7 +49,7 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
 
 INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
-    vu sums[2 * 6];
+    vu sums[2 * 5];
     if (rows <= 3) {
         channels_q8(rows, 8, args, first, w, 0, sums);
     } else {
@@ -60,14 +60,14 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
 
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */
 static void linear_q8_dotprod(const shrink_linear_q8_args *args) {
-    uint32_t tiles = (args->rows + 5) / 6;
+    uint32_t tiles = (args->rows + 4) / 5;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
         uint32_t first = 0;
         for (uint32_t left = tiles; left > 0; left--) {
             uint32_t rows = (args->rows - first + left - 1) / left;
             switch (rows) {
 #define CASE(r) case r: linear_q8_tile(r, args, first, block); break;
-                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
 #undef CASE
             }
             first += rows;

@@ -15,9 +15,9 @@
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 
-/* One row: SUDOT takes the layout as it is. Four accumulators of 16 bytes would be too few to hide its
- * latency, so a row passes over all 32 channels at once. */
-INLINE void row_q8(const shrink_linear_q8_args *args, uint32_t m, const int8_t *w, vu *sums) {
+/* One row: SUDOT takes the layout as it is. */
+INLINE void linear_q8_row(const shrink_linear_q8_args *args, uint32_t m, uint32_t block) {
+    const int8_t *w = args->w + block * q8_block_bytes(args->k);
     const uint8_t *x = args->x + m * args->x_stride;
     const size_t steps = ((size_t)args->k + 3) / 4;
     int32x4_t acc[8];
@@ -37,13 +37,15 @@ INLINE void row_q8(const shrink_linear_q8_args *args, uint32_t m, const int8_t *
         if (s + 2 < steps) STEP(2)
     }
 #undef STEP
+    vu sums[2];
     memcpy(sums, acc, sizeof acc);
+    finish_q8(args, m, 1, block, sums, 0);
 }
 
 /* USMMLA multiplies two rows by two channels, eight k of each. Two steps of four channels, zipped, are
  * two such operands, and each serves `pairs` pairs of rows. An accumulator is {row 0: channel 0, 1; row 1: channel 0, 1}. */
 INLINE void eight_k(int pairs, const uint8_t *const *x, size_t at, const int8_t *w, int is_whole, int32x4_t (*acc)[8]) {
-    uint8x16_t a[3];
+    uint8x16_t a[2];
     UNROLL for (int p = 0; p < pairs; p++) a[p] = vcombine_u8(vld1_u8(x[2 * p] + at), vld1_u8(x[2 * p + 1] + at));
     UNROLL for (int j = 0; j < 4; j++) {
         int32x4_t now = vreinterpretq_s32_s8(vld1q_s8(w + 16 * j));
@@ -55,11 +57,11 @@ INLINE void eight_k(int pairs, const uint8_t *const *x, size_t at, const int8_t 
 }
 
 /* 2 `pairs` rows against the 16 channels of a block from channel `from` on; of an odd number of rows the
- * last one takes part twice. */
+ * last one takes part twice. No more than two pairs: the compiler would keep some of 24 accumulators in memory. */
 INLINE void channels_q8(int pairs, const shrink_linear_q8_args *args, uint32_t first, uint32_t rows, const int8_t *w, int from, vu *sums) {
     const size_t steps = ((size_t)args->k + 3) / 4;
-    const uint8_t *x[6];
-    int32x4_t acc[3][8];
+    const uint8_t *x[4];
+    int32x4_t acc[2][8];
     UNROLL for (int m = 0; m < 2 * pairs; m++) x[m] = args->x + (first + ((uint32_t)m < rows ? m : rows - 1)) * args->x_stride;
     UNROLL for (int p = 0; p < pairs; p++) UNROLL for (int j = 0; j < 8; j++) acc[p][j] = vdupq_n_s32(0);
     w += 4 * from;
@@ -84,27 +86,18 @@ INLINE void channels_q8(int pairs, const shrink_linear_q8_args *args, uint32_t f
 
 INLINE void linear_q8_tile(int pairs, const shrink_linear_q8_args *args, uint32_t first, uint32_t rows, uint32_t block) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
-    vu sums[4 * 3];
-    if (rows == 1) {
-        row_q8(args, first, w, sums);
-    } else {
-        for (int from = 0; from < 32; from += 16) channels_q8(pairs, args, first, rows, w, from, sums);
-    }
+    vu sums[4 * 2];
+    for (int from = 0; from < 32; from += 16) channels_q8(pairs, args, first, rows, w, from, sums);
     finish_q8(args, first, rows, block, sums, 0);
 }
 
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */
 static void linear_q8_i8mm(const shrink_linear_q8_args *args) {
-    uint32_t tiles = (args->rows + 5) / 6;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
-        uint32_t first = 0;
-        for (uint32_t left = tiles; left > 0; left--) {
-            uint32_t rows = (args->rows - first + left - 1) / left;
-            if (rows > 4) linear_q8_tile(3, args, first, rows, block);
-            else if (rows > 2) linear_q8_tile(2, args, first, rows, block);
-            else linear_q8_tile(1, args, first, rows, block);
-            first += rows;
-        }
+        uint32_t m = 0;
+        for (; m + 2 < args->rows; m += 4) linear_q8_tile(2, args, m, args->rows - m < 4 ? args->rows - m : 4, block);
+        if (m + 2 == args->rows) linear_q8_tile(1, args, m, 2, block);
+        if (m + 1 == args->rows) linear_q8_row(args, m, block);
     }
 }
 

@@ -26,6 +26,7 @@ INLINE two_steps broadcast(int8x16_t codes, int j) {
  * accumulator holds two channels, each as the sum over k % 4 < 2 and the one over the others. */
 INLINE void two_step_products(int rows, int quads, const int8_t *w, const int8_t *w_next, const two_steps *a, int32x4_t (*acc)[16]) {
     UNROLL for (int j = 0; j < quads; j++) {
+        if (rows > 1) __asm__ volatile("" ::: "memory");  /* loads made early would push accumulators out */
         int8x16_t now = vld1q_s8(w + 16 * j), next = vld1q_s8(w_next + 16 * j);
         UNROLL for (int m = 0; m < rows; m++) {
             int16x8_t low = vmull_s8(vget_low_s8(now), vget_low_s8(a[m].now)), high = vmull_high_s8(now, a[m].now);
@@ -48,9 +49,10 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
     w += 4 * from;
     size_t s = 0;
     for (; s + 4 <= steps; s += 4) {
+        int8x16_t codes[2];
+        UNROLL for (int m = 0; m < rows; m++) codes[m] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip));
         UNROLL for (int half = 0; half < 2; half++) {
-            UNROLL for (int m = 0; m < rows; m++)
-                a[m] = broadcast(vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip)), half);
+            UNROLL for (int m = 0; m < rows; m++) a[m] = broadcast(codes[m], half);
             two_step_products(rows, quads, w + (s + 2 * half) * 128, w + (s + 2 * half + 1) * 128, a, acc);
         }
     }

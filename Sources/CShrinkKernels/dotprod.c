@@ -7,7 +7,7 @@
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 
 #include "linear_q8.h"
-#include "pairs_neon.h"
+#include "neon.h"
 
 #define KERNEL(name) name##_dotprod
 #define LINEAR_ROWS 3
@@ -24,7 +24,6 @@ INLINE int32x4_t dot_of_step(int32x4_t sum, int8x16_t w, int8x16_t a, int step) 
 INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, uint32_t first, const int8_t *w, int from, vu *sums) {
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x = args->x + first * stride;
-    const uint8x16_t flip = vdupq_n_u8(128);
     int32x4_t acc[5][8];
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int j = 0; j < quads; j++) acc[m][j] = vdupq_n_s32(0);
     w += 4 * from;
@@ -32,7 +31,7 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
 #define FOUR_STEPS(count) \
     { \
         int8x16_t a[5]; \
-        UNROLL for (int m = 0; m < rows; m++) a[m] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip)); \
+        UNROLL for (int m = 0; m < rows; m++) a[m] = signed_codes(x + m * stride + 4 * s); \
         UNROLL for (size_t i = 0; i < 4; i++) \
             if (i < (count)) \
                 UNROLL for (int j = 0; j < quads; j++) { \

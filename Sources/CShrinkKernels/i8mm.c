@@ -7,7 +7,7 @@
 #pragma clang attribute push(__attribute__((target("dotprod,i8mm"))), apply_to = function)
 
 #include "linear_q8.h"
-#include "pairs_neon.h"
+#include "neon.h"
 
 #define KERNEL(name) name##_i8mm
 #define LINEAR_ROWS 3

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "linear_q8.h"
-#include "pairs_neon.h"
+#include "neon.h"
 
 #define KERNEL(name) name##_neon
 #define LINEAR_ROWS 3
@@ -42,7 +42,6 @@ INLINE void two_step_products(int rows, int quads, const int8_t *w, const int8_t
 INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, uint32_t first, const int8_t *w, int from, vu *sums) {
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x = args->x + first * stride;
-    const uint8x16_t flip = vdupq_n_u8(128);
     int32x4_t acc[2][16];
     two_steps a[2];
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int j = 0; j < 2 * quads; j++) acc[m][j] = vdupq_n_s32(0);
@@ -50,7 +49,7 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
     size_t s = 0;
     for (; s + 4 <= steps; s += 4) {
         int8x16_t codes[2];
-        UNROLL for (int m = 0; m < rows; m++) codes[m] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip));
+        UNROLL for (int m = 0; m < rows; m++) codes[m] = signed_codes(x + m * stride + 4 * s);
         UNROLL for (int half = 0; half < 2; half++) {
             UNROLL for (int m = 0; m < rows; m++) a[m] = broadcast(codes[m], half);
             two_step_products(rows, quads, w + (s + 2 * half) * 128, w + (s + 2 * half + 1) * 128, a, acc);
@@ -61,7 +60,7 @@ INLINE void channels_q8(int rows, int quads, const shrink_linear_q8_args *args, 
         size_t now = s + 2 * half, next = now + 1;
         if (now >= steps) break;
         UNROLL for (int m = 0; m < rows; m++) {
-            a[m] = broadcast(vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x + m * stride + 4 * s), flip)), half);
+            a[m] = broadcast(signed_codes(x + m * stride + 4 * s), half);
             if (next >= steps) a[m].next = vdupq_n_s8(0);
         }
         two_step_products(rows, quads, w + now * 128, w + (next < steps ? next : now) * 128, a, acc);

@@ -1,8 +1,11 @@
-/* What attention_q8.inc asks for, on NEON; all ARM tables take it. */
-#ifndef SHRINK_PAIRS_NEON_H
-#define SHRINK_PAIRS_NEON_H
+/* What the ARM tables share: signed codes, and what attention_q8.inc asks for. */
+#ifndef SHRINK_NEON_H
+#define SHRINK_NEON_H
 
 #include "vector.h"
+
+/* code - 128 of the 16 codes that start here. */
+INLINE int8x16_t signed_codes(const uint8_t *codes) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes), vdupq_n_u8(128))); }
 
 #define PAIR_ROWS 2
 

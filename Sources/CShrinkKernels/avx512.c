@@ -14,15 +14,20 @@
 #define PAIR_ROWS 12
 
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+#define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
 
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 
-/* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. */
-INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
+/* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. The first of
+ * `tiles` tiles would wait for the weights and the others not need the memory: so each fetches its share
+ * of the next block. A tile of few rows alone reads as fast as memory goes, with a shorter way ahead. */
+INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block, uint32_t tiles, uint32_t tile) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x[4];
+    const size_t share = 128 / tiles;
+    const char *ahead = (const char *)w + steps * 128 + tile * steps * share;
     for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
     __m512i low[12], high[12];
     UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
@@ -31,6 +36,10 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
         if (rows < 4) {
             _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
             _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        } else {
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+            ahead += share;
         }
         UNROLL for (int m = 0; m < rows; m++) {
             int32_t four;
@@ -53,10 +62,10 @@ static void linear_q8_avx512(const shrink_linear_q8_args *args) {
     uint32_t tiles = (args->rows + 11) / 12;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
         uint32_t first = 0;
-        for (uint32_t left = tiles; left > 0; left--) {
-            uint32_t rows = (args->rows - first + left - 1) / left;
+        for (uint32_t tile = 0; tile < tiles; tile++) {
+            uint32_t rows = (args->rows - first + tiles - tile - 1) / (tiles - tile);
             switch (rows) {
-#define CASE(r) case r: linear_q8_tile(r, args, first, block); break;
+#define CASE(r) case r: linear_q8_tile(r, args, first, block, tiles, tile); break;
                 CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
                 CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 #undef CASE

@@ -147,7 +147,7 @@ static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query
         scores[t] = scores[t] * row_tail(args->v + t * args->v_stride, args->head_dim).scale;
         top = scores[t] > top ? scores[t] : top;
     }
-    float factor = 32767.0f / top, unit = (top * (1.0f / 32767.0f)) / sum;
+    float factor = clamp(32767.0f / top, 0, 3e38f), unit = (top * (1.0f / 32767.0f)) / sum;
     for (uint32_t d = 0; d < args->head_dim; d++) {
         float total = 0;
         for (uint32_t first = 0; first < length; first += SHRINK_ATTENTION_PIECE) {

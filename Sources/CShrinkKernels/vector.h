@@ -11,6 +11,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 #define LANES 16
+#define ROUND_MAGIC_BITS 0x4b400000 /* of ROUND_MAGIC */
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define INLINE static inline __attribute__((always_inline))
 
@@ -33,13 +34,16 @@ INLINE void store_words(uint32_t *p, vu v) { *(vi_unaligned *)p = (vi)v; }
 /* The low 16 bits of every lane. */
 INLINE void store_halves(uint16_t *p, vi v) { *(vh_unaligned *)p = __builtin_convertvector(v, vh); }
 
-/* The first `count` (< 16) lanes; the others read as +0 and are not written. */
+/* The first `count` (< 16) lanes; the others read as +0 and are not written. None is the usual case, and
+ * a call of memcpy would cost as much as the rest of a short row. */
 INLINE vf load_first(const float *p, size_t count) {
     vf v = 0;
-    memcpy(&v, p, count * sizeof(float));
+    if (count > 0) memcpy(&v, p, count * sizeof(float));
     return v;
 }
-INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * sizeof(float)); }
+INLINE void store_first(float *p, vf v, size_t count) {
+    if (count > 0) memcpy(p, &v, count * sizeof(float));
+}
 
 INLINE vf as_float(vi v) { return (vf)v; }
 INLINE vi as_bits(vf v) { return (vi)v; }
@@ -86,16 +90,14 @@ INLINE float fold(vf v) {
 INLINE vf at_least(vf v, vf low) { return v > low ? v : low; }
 INLINE vf at_most(vf v, vf high) { return v < high ? v : high; }
 
-INLINE float lowest(vf v) {
-    float low = v[0];
-    for (int i = 1; i < LANES; i++) low = v[i] < low ? v[i] : low;
-    return low;
-}
+/* The extremes over lanes that hold no NaN. */
 INLINE float highest(vf v) {
-    float high = v[0];
-    for (int i = 1; i < LANES; i++) high = v[i] > high ? v[i] : high;
-    return high;
+    __typeof__(v.lo) eight = v.lo > v.hi ? v.lo : v.hi;
+    __typeof__(eight.lo) four = eight.lo > eight.hi ? eight.lo : eight.hi;
+    __typeof__(four.lo) two = four.lo > four.hi ? four.lo : four.hi;
+    return two.x > two.y ? two.x : two.y;
 }
+INLINE float lowest(vf v) { return -highest(-v); }
 
 /* |v| < 2^22. */
 INLINE vf round_to_even(vf v) { return (v + ROUND_MAGIC) - ROUND_MAGIC; }
@@ -120,10 +122,15 @@ INLINE split split_exponential(vf x) {
     return (split){as_float((as_bits(shifted) << 23) + 0x3f800000), (exp_polynomial(r) * (r * r)) + r};
 }
 
-INLINE vf exponential(vf x) {
+/* x <= EXP_HIGHEST or NaN */
+INLINE vf exponential_below(vf x) {
     split e = split_exponential(x);
     vf y = (e.rest + 1.0f) * e.power;
-    y = x < EXP_LOWEST ? (vf)0 : y;
+    return x < EXP_LOWEST ? (vf)0 : y;
+}
+
+INLINE vf exponential(vf x) {
+    vf y = exponential_below(x);
     return x > EXP_HIGHEST ? (vf)__builtin_inff() : y;
 }
 

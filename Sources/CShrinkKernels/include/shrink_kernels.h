@@ -86,7 +86,7 @@ typedef struct {
  * tokens see the same) and no row depends on another, on `tokens` or on `heads`.
  *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
  *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
- *     w[t] = e[t] * v_t.scale; top = max(0, max w); f = 32767 / top
+ *     w[t] = e[t] * v_t.scale; top = max(0, max w); f = min(32767 / top, 3e38)
  *     u[t] = rne(clamp(w[t] * f, 0, 32767)), NaN -> 0
  *     a[d] = sum over pieces of 128 positions, ascending from +0, of (float)(sum_t u[t] * (v_t.code[d] - v_t.zero))
  *     y[d] = a[d] * ((top * (1/32767f)) / z)
@@ -129,7 +129,7 @@ typedef struct {
  * scale for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
 static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
-    return (rows + 1) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + (rows + 32u) * 4;
+    return (rows + 1) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
 }
 
 /* The one list of kernels: X(name, return type, (parameters)).

@@ -38,7 +38,7 @@ public struct SessionPlan {
             throw RuntimeError(.limitExceeded, "the context is longer than the model was made for", longest)
         }
         let mostTokens = min(context, Int(entry.maximumTokens))
-        chunk = isIncremental ? options.chunk ?? min(64, mostTokens) : context
+        chunk = isIncremental ? options.chunk ?? min(128, mostTokens) : context
         guard chunk >= 1, chunk <= Int(entry.maximumTokens) else {
             throw RuntimeError(.limitExceeded, "the chunk is larger than the model was made for", Int(entry.maximumTokens))
         }

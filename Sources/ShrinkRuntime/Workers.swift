@@ -30,14 +30,14 @@ struct Workers {
         if isOwn, let context { shrink_pool_destroy(OpaquePointer(context)) }
     }
 
-    /// Performs all items of a task. Workers take them in runs of a few, in whatever order: no item
-    /// reads what another writes.
+    /// Performs all items of a task. Workers take runs of them, in whatever order: no item reads what
+    /// another writes.
     func perform(_ task: consuming Task, isSmall: Bool) {
         guard let function, !isSmall, task.itemCount > 1 else {
             task.perform(0..<task.itemCount, worker: 0)
             return
         }
-        task.runLength = max(1, task.itemCount / (count * 4))
+        task.workerCount = count
         withUnsafeMutablePointer(to: &task) { task in
             function(context, count, { task, worker in
                 task?.assumingMemoryBound(to: Task.self).pointee.performRuns(worker: worker)
@@ -64,7 +64,7 @@ struct Task {
     let stage: Stage
     let itemCount: Int
     let firstRow: Int
-    var runLength = 1
+    var workerCount = 1
     private var taken: Int64 = 0
 
     init(
@@ -80,9 +80,10 @@ struct Task {
 
     mutating func performRuns(worker: Int) {
         while true {
-            let first = Int(shrink_atomic_add(&taken, Int64(runLength)))
-            if first >= itemCount { return }
-            perform(first..<min(first + runLength, itemCount), worker: worker)
+            var run: Int64 = 0
+            let first = Int(shrink_atomic_take(&taken, Int64(itemCount), Int64(workerCount), &run))
+            if run == 0 { return }
+            perform(first..<(first + Int(run)), worker: worker)
         }
     }
 

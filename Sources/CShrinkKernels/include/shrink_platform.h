@@ -27,6 +27,21 @@ void shrink_file_close(int descriptor);
 static inline int64_t shrink_atomic_add(int64_t *word, int64_t value) {
     return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
 }
+/* Takes the next items of `count` for one of `workers`: half of its share of those left, at least one, so
+ * that runs are long while there is much to do and all finish together. Returns the first and stores how
+ * many; none: `count` and 0. */
+static inline int64_t shrink_atomic_take(int64_t *taken, int64_t count, int64_t workers, int64_t *run) {
+    int64_t first = __atomic_load_n(taken, __ATOMIC_ACQUIRE);
+    do {
+        if (first >= count) {
+            *run = 0;
+            return count;
+        }
+        *run = (count - first) / (2 * workers);
+        if (*run < 1) *run = 1;
+    } while (!__atomic_compare_exchange_n(taken, &first, first + *run, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return first;
+}
 static inline int32_t shrink_atomic_load(const int32_t *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }

@@ -13,7 +13,7 @@
 #define KERNEL(name) name##_avxvnni
 #define LINEAR_ROWS 2
 
-#define PAIR_ROWS 3
+#define PAIR_ROWS 2
 
 INLINE vi multiply_pairs(vi sum, vi a, vi b) {
     __m256i s[2], x[2], y[2];

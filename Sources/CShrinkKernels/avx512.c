@@ -6,6 +6,7 @@
 
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
 
+#define WIDE 64
 #include "linear_q8.h"
 
 #define KERNEL(name) name##_avx512

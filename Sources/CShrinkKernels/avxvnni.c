@@ -13,17 +13,21 @@
 #define KERNEL(name) name##_avxvnni
 #define LINEAR_ROWS 2
 
-#define PAIR_ROWS 3
+#define PAIR_ROWS 2
 
-INLINE vi multiply_pairs(vi sum, vi a, vi b) {
-    __m256i s[2], x[2], y[2];
-    memcpy(s, &sum, sizeof sum);
-    memcpy(x, &a, sizeof a);
-    memcpy(y, &b, sizeof b);
-    UNROLL for (int i = 0; i < 2; i++) s[i] = _mm256_dpwssd_avx_epi32(s[i], x[i], y[i]);
-    memcpy(&sum, s, sizeof sum);
-    return sum;
-}
+#define ON_BOTH_HALVES(name, instruction) \
+    INLINE vi name(vi sum, vi a, vi b) { \
+        __m256i s[2], x[2], y[2]; \
+        memcpy(s, &sum, sizeof sum); \
+        memcpy(x, &a, sizeof a); \
+        memcpy(y, &b, sizeof b); \
+        UNROLL for (int i = 0; i < 2; i++) s[i] = instruction(s[i], x[i], y[i]); \
+        memcpy(&sum, s, sizeof sum); \
+        return sum; \
+    }
+ON_BOTH_HALVES(multiply_pairs, _mm256_dpwssd_avx_epi32)
+ON_BOTH_HALVES(multiply_four_bytes, _mm256_dpbusd_avx_epi32)
+#define multiply_bytes multiply_four_bytes
 
 #include "float_kernels.inc"
 #include "attention_q8.inc"

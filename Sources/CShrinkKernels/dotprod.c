@@ -12,6 +12,25 @@
 #define KERNEL(name) name##_dotprod
 #define LINEAR_ROWS 3
 
+/* SDOT takes signed bytes alone: sum a b = sum (a - 128) b + 2 sum 64 b. Where `b` is the same in all lanes,
+ * the compiler computes the second part once. */
+INLINE vi multiply_four_bytes(vi sum, vi a, vi b) {
+    int32x4_t s[4];
+    uint8x16_t x[4];
+    int8x16_t y[4];
+    memcpy(s, &sum, sizeof sum);
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    const int8x16_t half = vdupq_n_s8(64);
+    UNROLL for (int i = 0; i < 4; i++) {
+        int32x4_t correction = vdotq_s32(vdotq_s32(vdupq_n_s32(0), y[i], half), y[i], half);
+        s[i] = vdotq_s32(vaddq_s32(s[i], correction), signed_bytes(x[i]), y[i]);
+    }
+    memcpy(&sum, s, sizeof sum);
+    return sum;
+}
+#define multiply_bytes multiply_four_bytes
+
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 

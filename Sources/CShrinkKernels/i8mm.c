@@ -12,6 +12,19 @@
 #define KERNEL(name) name##_i8mm
 #define LINEAR_ROWS 3
 
+INLINE vi multiply_four_bytes(vi sum, vi a, vi b) {
+    int32x4_t s[4];
+    uint8x16_t x[4];
+    int8x16_t y[4];
+    memcpy(s, &sum, sizeof sum);
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    UNROLL for (int i = 0; i < 4; i++) s[i] = vusdotq_s32(s[i], x[i], y[i]);
+    memcpy(&sum, s, sizeof sum);
+    return sum;
+}
+#define multiply_bytes multiply_four_bytes
+
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 

@@ -4,8 +4,9 @@
 
 #include "vector.h"
 
-/* code - 128 of the 16 codes that start here. */
-INLINE int8x16_t signed_codes(const uint8_t *codes) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes), vdupq_n_u8(128))); }
+/* code - 128, and that of the 16 codes that start here. */
+INLINE int8x16_t signed_bytes(uint8x16_t codes) { return vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(128))); }
+INLINE int8x16_t signed_codes(const uint8_t *codes) { return signed_bytes(vld1q_u8(codes)); }
 
 #define PAIR_ROWS 2
 

@@ -38,6 +38,10 @@ INLINE void linear_q8_row(const shrink_linear_q8_args *args, uint32_t m, uint32_
     __m128i acc[8];
     UNROLL for (int j = 0; j < 8; j++) acc[j] = _mm_setzero_si128();
     for (size_t s = 0; s < steps; s++) {
+        if (args->rows == 1) {
+            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        }
         int32_t four;
         memcpy(&four, x + s * 4, 4);
         __m128i a = _mm_xor_si128(_mm_set1_epi32(four), flip), magnitude = _mm_abs_epi8(a);

@@ -188,8 +188,7 @@ typedef struct {
 #undef SHRINK_FIELD
 } shrink_kernels;
 
-/* Instruction sets, worst to best on each architecture. The ones without a table yet have their
- * place here so that numbers and names never change. */
+/* Instruction sets, worst to best on each architecture; numbers and names never change. */
 #define SHRINK_ISA_LIST(X) \
     X(SCALAR, 0, "scalar") \
     X(SSE41, 1, "sse4.1") \

@@ -5,8 +5,9 @@
 #include "server.h"
 
 bool queue_add(struct server *server, struct job *job, struct failure *failure) {
-    if (server->queued >= server->options->queued) {
-        failure_set(failure, "overloaded", "%u requests wait already; try again later", server->queued);
+    /* Those that a free worker is about to take do not wait. */
+    if (server->queued + server->running >= server->options->queued + server->options->workers) {
+        failure_set(failure, "overloaded", "%u requests wait already; try again later", server->options->queued);
         return false;
     }
     struct job **last = &job->client->waiting;

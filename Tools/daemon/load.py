@@ -108,7 +108,8 @@ class MixedClient(threading.Thread):
             return
         right = [version[which] for version in self.versions]
         if code == "slow_reader" or ("text" in answer and "error" in answer) or answer not in right:
-            tally.problem(f"wrong: {self.asked[which]}: {str(answer)[:300]}")
+            expected = [version for version in right if version.get("model") == answer.get("model")]
+            tally.problem(f"wrong: {self.asked[which]}: {answer} instead of {expected}")
         with tally.lock:
             tally.compared += 1
             tally.errors += code is not None

@@ -20,6 +20,7 @@ class Connection:
         self.socket.settimeout(seconds)
         self.socket.connect(path)
         self.rest = b""
+        self.texts = {}  # of the streams that have not ended, by id
 
     def __enter__(self):
         return self
@@ -45,12 +46,11 @@ class Connection:
         return json.loads(line)
 
     def answer(self):
-        """The next answer as one object: of a stream, with the whole text."""
-        text = None
+        """The next answer as one object: of a stream, with the whole text. Answers may come between its lines."""
         while (line := self.line()) is not None:
             if "delta" not in line:
-                return line if text is None else line | {"text": text}
-            text = (text or "") + line["delta"]
+                return line | ({"text": self.texts.pop(line["id"])} if line["id"] in self.texts else {})
+            self.texts[line["id"]] = self.texts.get(line["id"], "") + line["delta"]
         return None
 
     def ask(self, **request):
@@ -95,9 +95,10 @@ class Daemon:
         self.process.send_signal(signal.SIGHUP)
         self.expect("RELOADING=1", "READY=1")
 
-    def stop(self):
-        """The exit code after SIGTERM; the files are gone."""
+    def stop(self, meanwhile=lambda: None):
+        """The exit code after SIGTERM; the files are gone. `meanwhile`: what to do as it ends."""
         self.process.send_signal(signal.SIGTERM)
+        meanwhile()
         code = self.process.wait(SECONDS)
         self.expect("STOPPING=1")
         self.manager.close()

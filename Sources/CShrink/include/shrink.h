@@ -372,7 +372,8 @@ typedef struct shrink_session_options {
     /* The name of an entry point; NULL: the model's first. */
     const char *entry;
     /* The name of an instruction set, such as "avx2" or "dotprod". NULL: what the environment variable
-     * SHRINK_ISA names, or the best one. One that does not run here is SHRINK_ERROR_UNSUPPORTED_ISA. */
+     * SHRINK_ISA names, or the best one. One that does not run here is SHRINK_ERROR_UNSUPPORTED_ISA. (The variable
+     * is read by shrink_session_create; no other thread may change the environment at that moment.) */
     const char *instruction_set;
     /* NULL: threads of the session's own, when `threads` is above 1. Otherwise the caller's threads, and
      * `threads` is the number of shares that work is split into. */

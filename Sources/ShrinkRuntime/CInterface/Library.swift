@@ -46,7 +46,7 @@ public func shrink_cpu_describe(_ buffer: UnsafeMutablePointer<CChar>!, _ capaci
         guard let set = InstructionSet(rawValue: value) else { continue }
         let start = writer.count
         writer.add(set == chosen ? "* " : "  ")
-        writer.add(set.name)
+        writer.add(cString: set.name)
         writer.pad(to: 16, from: start)
         switch set.status {
         case .ready: writer.add(" ready\n")

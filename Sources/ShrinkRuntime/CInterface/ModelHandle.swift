@@ -99,7 +99,7 @@ public func shrink_model_open(
             try Model(path: (path as UnsafePointer<CChar>?).required("the path is NULL"), options: options)
         } describe: { line in
             line.add("from ")
-            line.add(path)
+            line.add(cString: path)
         }
     }
 }

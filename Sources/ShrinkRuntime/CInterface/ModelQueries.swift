@@ -83,7 +83,8 @@ public func shrink_model_self_test(
         var wanted = shrink_session_options()
         wanted.instruction_set = UnsafePointer(instructionSet)
         wanted.threads = threads
-        let options = try handle.pointee.sessionOptions(wanted, kind: test.kind)
+        var options = try handle.pointee.sessionOptions(wanted, kind: test.kind)
+        options.maximumByteCount = handle.pointee.byteLimit(wanted)
         guard try handle.pointee.model.selfTest(test, options) else {
             handle.pointee.log.write(SHRINK_LOG_WARNING) { $0.add("the self-test failed: this machine computes something else") }
             throw RuntimeError(.selfTestFailed, "this machine computes something else than the one that packed the model")

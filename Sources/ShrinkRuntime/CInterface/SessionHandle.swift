@@ -95,9 +95,9 @@ extension ModelHandle {
             let value = SessionHandle(session: try Session(model, options), generator: generator, output: nil, log: log)
             log.write { line in
                 line.add("made a session of ")
-                line.add(options.kind.cName)
+                line.add(cString: options.kind.cName)
                 line.add(": ")
-                line.add(value.session.instructionSet.name)
+                line.add(cString: value.session.instructionSet.name)
                 line.add(", threads ")
                 line.add(options.threads)
                 line.add(", context ")

@@ -27,7 +27,7 @@ struct TextWriter {
     }
 
     /// A zero-terminated text.
-    mutating func add(_ text: UnsafePointer<CChar>?) {
+    mutating func add(cString text: UnsafePointer<CChar>?) {
         guard var text else { return }
         while text[0] != 0 {
             add(byte: UInt8(truncatingIfNeeded: text[0]))
@@ -62,6 +62,8 @@ struct Log {
             let bytes = UnsafeMutableRawPointer(line).assumingMemoryBound(to: CChar.self)
             var writer = TextWriter(bytes, capacity: 256)
             build(&writer)
+            // A path may hold anything.
+            for i in 0..<min(writer.count, 255) where bytes[i] >= 0 && bytes[i] < 0x20 { bytes[i] = 0x3F }
             function(context, level, bytes)
         }
     }

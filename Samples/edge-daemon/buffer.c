@@ -18,6 +18,7 @@ char *buffer_reserve(struct buffer *buffer, size_t count) {
     if (buffer->capacity - buffer->count < count) {
         size_t capacity = buffer->capacity ? buffer->capacity : 512;
         while (capacity - buffer->count < count) capacity *= 2;
+        if (capacity > buffer->limit) capacity = buffer->limit;
         char *bytes = realloc(buffer->bytes, capacity);
         if (!bytes) {
             buffer->is_full = true;

@@ -25,6 +25,33 @@ def check(program, directory, model, report):
     stop_running(daemon, report)
 
 
+def slow_readers(program, directory, model, report):
+    """Streams that nobody reads fill the daemon's smallest buffer, and no more."""
+    daemon = Daemon(
+        program, directory, model, "--workers", 1, "--context", 16384, "--max-tokens", 16000, "--output-bytes", 65536,
+        "--send-timeout", 5)
+    with daemon.connect() as slow, daemon.connect() as never, daemon.connect() as other:
+        other.ask(**LONG | {"id": 0, "stream": True, "max_tokens": 6000})  # until the session's memory has been touched
+        before = daemon.kibibytes()
+        slow.send(LONG | {"id": 1, "stream": True})
+        never.send(*(LONG | {"id": i, "stream": True} for i in range(4)))
+        other.send({"op": "generate", "id": 2, "prompt": "the", "max_tokens": 3})
+        answer = other.answer()
+        report("one worker and a reader that does not read: another client is answered", answer.get("tokens") == 3, answer)
+        time.sleep(1)
+        report("what is not read does not pile up", daemon.kibibytes() < before + 256, (before, daemon.kibibytes()))
+        answer = slow.answer()
+        report("the stream ends with an error, after all that there was room for",
+               answer["error"]["code"] == "slow_reader" and len(answer["text"]) > 500, answer)
+        report("its connection goes on", slow.ask(op="generate", id=3, prompt="the", max_tokens=3).get("tokens") == 3)
+        end, is_open = time.monotonic() + 20, True
+        while is_open and time.monotonic() < end:  # "slow", "other" and the one that asks stay
+            time.sleep(0.5)
+            is_open = daemon.ask(op="metrics")["connections"]["open"] > 3
+        report("a client that never reads is disconnected", not is_open)
+    daemon.stop()
+
+
 def timeouts(daemon, report):
     start = time.monotonic()
     with daemon.connect() as first, daemon.connect() as second:

@@ -61,12 +61,12 @@ class Tally:
 
 class MixedClient(threading.Thread):
     """Asks a few things at once and checks what comes back, until the end. `versions`: the lists of
-    right answers, of all models that the daemon may have. `pause`: seconds before each read."""
+    right answers, of all models that the daemon may have. `hoards`: asks for many streams and lets them lie for seconds."""
 
-    def __init__(self, daemon, asked, versions, tally, end, seed, pause=0.0):
+    def __init__(self, daemon, asked, versions, tally, end, seed, hoards=False):
         super().__init__(daemon=True)
         self.target, self.asked, self.versions, self.tally, self.end = daemon, asked, versions, tally, end
-        self.random, self.pause = random.Random(seed), pause
+        self.random, self.hoards = random.Random(seed), hoards
 
     def run(self):
         try:
@@ -79,7 +79,8 @@ class MixedClient(threading.Thread):
             self.tally.problem(f"a client ended: {type(problem).__name__}: {problem}")
 
     def batch(self, connection):
-        chosen = [self.random.randrange(len(self.asked)) for _ in range(self.random.randrange(1, 5))]
+        choices = [i for i, request in enumerate(self.asked) if request.get("stream") or not self.hoards]
+        chosen = self.random.choices(choices, k=40 if self.hoards else self.random.randrange(1, 5))
         data = b"".join(json.dumps({"id": i} | self.asked[which]).encode() + b"\n" for i, which in enumerate(chosen))
         if self.random.random() < 0.3:
             data += b'{"op":"metrics","id":"m"}\n{"op":"health","id":"h"}\n'
@@ -88,8 +89,8 @@ class MixedClient(threading.Thread):
             count = self.random.choice([len(data), 7, 100, 5000])
             connection.send(data[:count])
             data = data[count:]
+        time.sleep(2 if self.hoards else 0)
         for i, which in enumerate(chosen):
-            time.sleep(self.pause)
             answer = connection.answer()
             while answer and answer["id"] in ("m", "h"):
                 answer = connection.answer()
@@ -97,12 +98,12 @@ class MixedClient(threading.Thread):
                 raise AssertionError(f"lost: answer {i} to {self.asked[which]}, got {answer}")
             self.compare(which, answer)
         with self.tally.lock:
-            self.tally.slowest = max(self.tally.slowest, 0 if self.pause else time.monotonic() - start)
+            self.tally.slowest = max(self.tally.slowest, 0 if self.hoards else time.monotonic() - start)
 
     def compare(self, which, answer):
         answer, tally = without_id(answer), self.tally
         code = answer.get("error", {}).get("code")
-        if code == "overloaded" or (code == "slow_reader" and self.pause):
+        if code == "overloaded" or (code == "slow_reader" and self.hoards):
             with tally.lock:
                 tally.retries += 1
             return

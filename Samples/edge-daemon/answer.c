@@ -16,7 +16,8 @@ static bool fail(struct failure *failure, const shrink_error *error) {
 }
 
 static bool fail_too_long(struct failure *failure) {
-    failure_set(failure, "limit_exceeded", "the answer is longer than the daemon's buffer; ask for less, or raise --output-bytes");
+    failure_set(
+        failure, "limit_exceeded", "the answer is longer than the daemon's buffer; ask for less, or raise --output-bytes");
     return false;
 }
 
@@ -169,6 +170,7 @@ bool answer_run(struct answer *answer, struct failure *failure) {
     enum operation operation = answer->request->operation;
     if (answer->lane->sessions[operation]) return runs[operation](answer, failure);
     failure_set(
-        failure, "unsupported", "this model does not %s; it can %s", operation_names[operation], engine_operations(answer->engine));
+        failure, "unsupported", "this model does not %s; it can %s", operation_names[operation],
+        engine_operations(answer->engine));
     return false;
 }

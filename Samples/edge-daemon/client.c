@@ -57,7 +57,8 @@ void client_read(struct server *server, struct client *client) {
 void client_write(struct server *server, struct client *client) {
     struct buffer *out = &client->out;
     pthread_mutex_lock(&server->lock);
-    ssize_t count = out->count && !out->is_full ? send(client->descriptor, out->bytes, out->count, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    ssize_t count = 0;
+    if (out->count && !out->is_full) count = send(client->descriptor, out->bytes, out->count, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count > 0) {
         client->active_at = client->stuck_since = now_nanoseconds();
         buffer_consume(out, (size_t)count);
@@ -96,7 +97,8 @@ static void take_line(struct server *server, struct client *client, const char *
         return;
     }
     *job = (struct job){.client = client, .arrived_at = now_nanoseconds(), .deadline = INT64_MAX};
-    if (server->options->request_seconds) job->deadline = job->arrived_at + server->options->request_seconds * INT64_C(1000000000);
+    if (server->options->request_seconds)
+        job->deadline = job->arrived_at + server->options->request_seconds * INT64_C(1000000000);
     memcpy(job->line, line, count);
     job->line[count] = 0;
     bool is_request = request_parse(&job->request, server->document, job->line, count, server->options->max_tokens, &failure);

@@ -57,13 +57,15 @@ void metrics_write(const struct metrics *metrics, const struct gauges *gauges, s
         write_latency(&metrics->latency[i], out);
     }
     buffer_print(
-        out, "},\"invalid_lines\":%llu,\"tokens\":{\"prompt\":%llu,\"generated\":%llu},\"swaps\":{\"done\":%llu,\"failed\":%llu}",
+        out,
+        "},\"invalid_lines\":%llu,\"tokens\":{\"prompt\":%llu,\"generated\":%llu},\"swaps\":{\"done\":%llu,\"failed\":%llu}",
         (unsigned long long)metrics->invalid_lines, (unsigned long long)metrics->prompt_tokens,
         (unsigned long long)metrics->generated_tokens, (unsigned long long)metrics->swaps_done,
         (unsigned long long)metrics->swaps_failed);
     buffer_print(
         out, ",\"connections\":{\"open\":%u,\"accepted\":%llu,\"refused\":%llu},\"queued\":%u,\"running\":%u", gauges->clients,
-        (unsigned long long)metrics->connections, (unsigned long long)metrics->refused_connections, gauges->queued, gauges->running);
+        (unsigned long long)metrics->connections, (unsigned long long)metrics->refused_connections, gauges->queued,
+        gauges->running);
     buffer_print(
         out, ",\"model\":\"%s\",\"uptime_seconds\":%.3f,\"resident_bytes\":%lld", gauges->fingerprint, gauges->uptime_seconds,
         resident_bytes());

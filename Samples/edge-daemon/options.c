@@ -44,7 +44,8 @@ static unsigned long number(const char *name, const char *text, unsigned long lo
     errno = 0;
     unsigned long value = strtoul(text, &end, base);
     if (*text >= '0' && *text <= '9' && *end == 0 && errno == 0 && value >= low && value <= high) return value;
-    snprintf(expected, sizeof expected, base == 8 ? "an octal number, 0 to %lo" : "a number from %lu to %lu", base == 8 ? high : low, high);
+    if (base == 8) snprintf(expected, sizeof expected, "an octal number up to %lo", high);
+    else snprintf(expected, sizeof expected, "a number from %lu to %lu", low, high);
     refuse(name, text, expected);
     return 0;
 }
@@ -84,6 +85,7 @@ struct options options_parse(int count, char **arguments) {
     };
     for (int i = 0; i < NUMBER_COUNT; i++)
         table[OTHERS + i] = (struct option){numbers[i].name, required_argument, NULL, NUMBERS + i};
+    opterr = 0; /* one line about it is enough */
     for (int letter; (letter = getopt_long(count, arguments, "s:w:t:h", table, NULL)) != -1;) {
         switch (letter) {
         case 's': o.socket_path = optarg; continue;
@@ -91,7 +93,9 @@ struct options options_parse(int count, char **arguments) {
         case READ_INTO_MEMORY: o.reads_into_memory = true; continue;
         case 'h': fputs(help, stdout); exit(EX_OK);
         case VERSION: printf("edge-daemon with libshrink %s\n", shrink_version()); exit(EX_OK);
-        case '?': fprintf(stderr, "edge-daemon: see --help\n"); exit(EX_USAGE);
+        case '?':
+            fprintf(stderr, "edge-daemon: %s: unknown, or without its value; see --help\n", arguments[optind - 1]);
+            exit(EX_USAGE);
         }
         for (int i = 0; i < NUMBER_COUNT; i++)
             if (letter == NUMBERS + i || letter == numbers[i].letter)

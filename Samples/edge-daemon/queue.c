@@ -54,7 +54,8 @@ enum outcome job_failure(enum reason reason, struct failure *failure) {
     case OUT_OF_TIME: failure_set(failure, "timeout", "the request took longer than the daemon allows"); return TIMED_OUT;
     case SHUTTING_DOWN: failure_set(failure, "shutting_down", "the daemon ends; connect again later"); return CANCELLED;
     case READER_TOO_SLOW:
-        failure_set(failure, "slow_reader", "the answer does not fit into the daemon's buffer, because the client does not read it");
+        failure_set(
+            failure, "slow_reader", "the answer does not fit into the daemon's buffer, because the client does not read it");
         return CANCELLED;
     default: failure_set(failure, "cancelled", "the client has left"); return CANCELLED;
     }

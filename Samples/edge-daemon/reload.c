@@ -1,5 +1,4 @@
 /* Exchange of the model while requests run: a thread opens and tests the new one; requests that run keep the old. */
-#include <errno.h>
 #include <string.h>
 
 #include "log.h"

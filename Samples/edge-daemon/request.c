@@ -111,7 +111,8 @@ static bool take_messages(
     return true;
 }
 
-static bool take_number(struct request *request, enum key key, const struct json_value *value, uint32_t max_tokens, struct failure *failure) {
+static bool take_number(
+    struct request *request, enum key key, const struct json_value *value, uint32_t max_tokens, struct failure *failure) {
     double low = 0, high = 0;
     switch (key) {
     case MAX_TOKENS: low = 1, high = max_tokens; break;
@@ -135,15 +136,16 @@ static bool take_number(struct request *request, enum key key, const struct json
 }
 
 static bool take_value(
-    struct request *request, const struct json_document *document, enum key key, const struct json_value *value, uint32_t max_tokens,
-    struct failure *failure) {
+    struct request *request, const struct json_document *document, enum key key, const struct json_value *value,
+    uint32_t max_tokens, struct failure *failure) {
     shrink_text text = {value->bytes, value->count};
     if (!(value->type & keys[key].types)) {
         failure_set(failure, "invalid_request", "\"%s\" must be %s", keys[key].name, keys[key].expected);
         return false;
     }
     if (!(BIT(request->operation) & keys[key].operations)) {
-        failure_set(failure, "invalid_request", "\"%s\" does not take \"%s\"", operation_names[request->operation], keys[key].name);
+        failure_set(
+            failure, "invalid_request", "\"%s\" does not take \"%s\"", operation_names[request->operation], keys[key].name);
         return false;
     }
     switch (key) {
@@ -170,14 +172,16 @@ static bool take_operation(struct request *request, const struct json_document *
     return false;
 }
 
-static bool take_members(struct request *request, const struct json_document *document, uint32_t max_tokens, struct failure *failure) {
+static bool take_members(
+    struct request *request, const struct json_document *document, uint32_t max_tokens, struct failure *failure) {
     const struct json_value *values = document->values;
     bool seen[KEY_COUNT] = {false};
     for (size_t i = 1; i < values[0].end; i = values[i + 1].end) {
         int key = 0;
         while (key < KEY_COUNT && !is_string(&values[i], keys[key].name)) key++;
         if (key == KEY_COUNT) {
-            failure_set(failure, "invalid_request", "unknown key \"%.*s\"", values[i].count < 40 ? (int)values[i].count : 40, values[i].bytes);
+            int shown = values[i].count < 40 ? (int)values[i].count : 40;
+            failure_set(failure, "invalid_request", "unknown key \"%.*s\"", shown, values[i].bytes);
             return false;
         }
         if (seen[key]) {

@@ -57,7 +57,8 @@ static void *work(void *context) {
         struct lane *lane = &engine->lanes[worker->index];
         struct failure failure;
         struct answer answer = {
-            .engine = engine, .lane = lane, .request = &job->request, .line = &worker->line, .send = send_line, .send_context = worker};
+            .engine = engine, .lane = lane, .request = &job->request, .line = &worker->line, .send = send_line,
+            .send_context = worker};
         engine->references++;
         server->running++;
         job->client->running = job;

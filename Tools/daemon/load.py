@@ -67,6 +67,7 @@ class MixedClient(threading.Thread):
         super().__init__(daemon=True)
         self.target, self.asked, self.versions, self.tally, self.end = daemon, asked, versions, tally, end
         self.random, self.hoards = random.Random(seed), hoards
+        self.refused = set()  # what the model could not do when last asked: asked for now and then
 
     def run(self):
         try:
@@ -79,7 +80,9 @@ class MixedClient(threading.Thread):
             self.tally.problem(f"a client ended: {type(problem).__name__}: {problem}")
 
     def batch(self, connection):
-        choices = [i for i, request in enumerate(self.asked) if request.get("stream") or not self.hoards]
+        refused = self.refused if self.random.random() < 0.9 else ()
+        choices = [i for i, request in enumerate(self.asked)
+                   if request["op"] not in refused and (request.get("stream") or not self.hoards)] or [0]
         chosen = self.random.choices(choices, k=40 if self.hoards else self.random.randrange(1, 5))
         data = b"".join(json.dumps({"id": i} | self.asked[which]).encode() + b"\n" for i, which in enumerate(chosen))
         if self.random.random() < 0.3:
@@ -107,6 +110,7 @@ class MixedClient(threading.Thread):
             with tally.lock:
                 tally.retries += 1
             return
+        (self.refused.add if code == "unsupported" else self.refused.discard)(self.asked[which]["op"])
         right = [version[which] for version in self.versions]
         if code == "slow_reader" or ("text" in answer and "error" in answer) or answer not in right:
             expected = [version for version in right if version.get("model") == answer.get("model")]

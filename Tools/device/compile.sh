@@ -15,8 +15,9 @@ else
     [ -d "/usr/$arch-linux-gnu/include" ] || { echo "there are no headers of libc for $arch; Tools/setup installs them" >&2; exit 1; }
 fi
 
+# Small, because the time goes into the kernels, which are C.
 compile_runtime() { # additional Swift sources of the module...
-    local flags=(-enable-experimental-feature Embedded -enable-experimental-feature Extern -wmo -parse-as-library -O
+    local flags=(-enable-experimental-feature Embedded -enable-experimental-feature Extern -wmo -parse-as-library -Osize
         -target "$swift_target" -Xfrontend -function-sections "${system_headers[@]}")
     swiftc "${flags[@]}" -module-name ShrinkFormat -emit-module -emit-module-path "$out/ShrinkFormat.swiftmodule" \
         -c Sources/ShrinkFormat/*.swift -o "$out/ShrinkFormat.o"

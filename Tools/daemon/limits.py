@@ -49,7 +49,26 @@ def slow_readers(program, directory, model, report):
             time.sleep(0.5)
             is_open = daemon.ask(op="metrics")["connections"]["open"] > 3
         report("a client that never reads is disconnected", not is_open)
+    leave_early(daemon, report)
     daemon.stop()
+
+
+def leave_early(daemon, report):
+    """An answer to nobody is not computed to its end."""
+    def generated():
+        while (metrics := daemon.ask(op="metrics"))["running"] > 0:
+            time.sleep(0.01)
+        return metrics["tokens"]["generated"]
+
+    before = generated()
+    daemon.ask(**LONG)
+    whole, before = generated() - before, generated()
+    with daemon.connect() as connection:
+        connection.send(LONG)
+        while daemon.ask(op="metrics")["running"] == 0:
+            time.sleep(0.001)
+    part = generated() - before
+    report("a client that leaves stops its answer", part < whole, (part, whole))
 
 
 def timeouts(daemon, report):

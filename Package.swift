@@ -13,8 +13,9 @@ let package = Package(
     targets: [
         // The runtime half: nothing here may import Foundation, Dispatch or Glibc.
         .target(name: "CShrinkKernels"),
+        .target(name: "CShrink"),
         .target(name: "ShrinkFormat"),
-        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels"]),
+        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels", "CShrink"]),
 
         // The compiler half.
         .target(name: "ShrinkJSON"),

@@ -28,19 +28,19 @@ public struct SessionOutput {
 /// One sequence of tokens going through a model. All memory is taken when it is made, in one piece;
 /// a step allocates nothing. One thread at a time.
 public struct Session: ~Copyable, @unchecked Sendable {
-    private let model: ModelReference
-    private let memory: RawMemory
-    private let plan: SessionPlan
-    private let kernels: UnsafePointer<shrink_kernels>
+    let model: ModelReference
+    let memory: RawMemory
+    let plan: SessionPlan
+    let kernels: UnsafePointer<shrink_kernels>
     private let workers: Workers
     private let ownsPool: Bool
-    private let output: Operand
+    let output: Operand
     private let segmentCount: Int?
     private let cancelFlag: UnsafePointer<Int32>?
 
     public let instructionSet: InstructionSet
     /// Tokens that the state holds; always 0 for the kinds without state.
-    public private(set) var position = 0
+    public internal(set) var position = 0
 
     /// Throws `invalidArgument`, `limitExceeded` (detail: the limit or the size), `unsupportedISA`,
     /// `outOfMemory`. `allocator` nil: the model's.

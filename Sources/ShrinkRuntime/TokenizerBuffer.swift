@@ -59,6 +59,13 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
     /// Drops the elements from `count` on; keeps the memory.
     public mutating func truncate(to count: Int = 0) { storedCount = min(max(count, 0), storedCount) }
 
+    /// Unchecked: 0 <= start <= end <= count. Keeps the memory.
+    mutating func remove(from start: Int, to end: Int) {
+        guard let base else { return }
+        (base + start).update(from: base + end, count: storedCount &- end)
+        storedCount &-= end &- start
+    }
+
     /// Unchecked: `index` is below `capacity`, and below `count` when read.
     @inline(__always)
     subscript(unchecked index: Int) -> Element {
@@ -100,6 +107,16 @@ public struct TokenBuffer: ~Copyable {
             throw error
         }
     }
+
+    /// Unchecked: 0 <= start <= end <= count.
+    mutating func remove(from start: Int, to end: Int) {
+        idBuffer.remove(from: start, to: end)
+        typeBuffer.remove(from: start, to: end)
+    }
+
+    /// The tokens, valid until the next change, for an owner that keeps this buffer alive.
+    var ids: UnsafeBufferPointer<UInt32> { idBuffer.elements }
+    var typeIDs: UnsafeBufferPointer<UInt32> { typeBuffer.elements }
 
     public mutating func truncate(to count: Int = 0) {
         idBuffer.truncate(to: count)

@@ -14,14 +14,18 @@ extern "C" {
 void *shrink_system_allocate(void *context, ptrdiff_t byte_count, ptrdiff_t alignment);
 void shrink_system_deallocate(void *context, void *pointer);
 
-/* Opens a regular file for reading (EISDIR or ENODEV for anything else) and tells its size. */
-int shrink_file_open(const char *path, int *descriptor, uint64_t *byte_count);
+int shrink_file_open(const char *path, int *descriptor);
+/* The size of a regular file; EISDIR or ENODEV for anything else. */
+int shrink_file_size(int descriptor, uint64_t *byte_count);
 /* Reads the first `byte_count` bytes; ENODATA when the file is shorter. */
 int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count);
 /* A private read-only mapping of the first `byte_count` (> 0) bytes. */
 int shrink_file_map(int descriptor, uint64_t byte_count, const void **base);
 void shrink_file_unmap(const void *base, uint64_t byte_count);
 void shrink_file_close(int descriptor);
+
+/* An environment variable; NULL when it is not set. */
+const char *shrink_environment(const char *name);
 
 /* Counters on plain words, so that Swift memory of any owner can hold them. */
 static inline int64_t shrink_atomic_add(int64_t *word, int64_t value) {

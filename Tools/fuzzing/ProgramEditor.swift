@@ -15,9 +15,9 @@ struct ProgramEditor {
         else { return nil }
         var editor = ProgramEditor(base: UnsafeMutableRawPointer(data), capacity: capacity, header: view.header, random: random)
         var edits = 1
-        while edits < 6, editor.random.oneIn(2) { edits += 1 }
+        while edits < 6, editor.random.oneIn(3) { edits += 1 }
         for _ in 0..<edits { editor.editOnce() }
-        if !editor.random.oneIn(4) { editor.fitSizes() }
+        if !editor.random.oneIn(8) { editor.fitSizes() }
         editor.header.write(to: editor.base)
         random = editor.random
         return editor.byteCount
@@ -51,15 +51,17 @@ struct ProgramEditor {
     // MARK: Edits
 
     private mutating func editOnce() {
-        switch random.below(16) {
-        case 0...3: editTensor()
-        case 4...5: resizeAlike()
-        case 6...9: editInstruction()
-        case 10: swapInstructions()
-        case 11: insertInstruction()
-        case 12: removeInstruction()
-        case 13: insertTensor()
-        case 14: editEntry()
+        switch random.below(20) {
+        case 0...2: editTensor()
+        case 3...6: resizeAlike()
+        case 7...9: editInstruction()
+        case 10...12: editParameters()
+        case 13: exchangeOperand()
+        case 14: swapInstructions()
+        case 15: insertInstruction()
+        case 16: removeInstruction()
+        case 17: insertTensor()
+        case 18: editEntry()
         default: editHeader()
         }
     }
@@ -68,7 +70,7 @@ struct ProgramEditor {
         let place = address(tensor: random.below(Int(header.tensorCount)))
         let other = address(tensor: random.below(Int(header.tensorCount)))
         guard var tensor = TensorRecord(reading: place), let model = TensorRecord(reading: other) else { return }
-        switch random.below(12) {
+        switch random.below(14) {
         case 0: tensor.type = TensorType(rawValue: UInt8(random.below(5))) ?? .float32
         case 1: tensor.storage = TensorStorage(rawValue: UInt8(random.below(4))) ?? .tokens
         case 2: tensor.rows = nudged(tensor.rows)
@@ -80,25 +82,34 @@ struct ProgramEditor {
         case 8: tensor.offset = model.offset &+ (model.storage == .weights ? model.weightByteCount ?? 0 : model.rowByteCount)
         case 9: tensor.offset = UInt64(nudged(UInt32(truncatingIfNeeded: tensor.offset / 16))) * 16
         case 10: (tensor.rows, tensor.groups, tensor.columns) = (model.rows, model.groups, model.columns)
-        default: tensor = model
+        case 11: tensor = model
+        case 12: tensor.offset = freeOffset(tensor.storage)
+        default: tensor.offset = tensor.offset &+ UInt64(random.below(5)) &* 16 &- 32
         }
         tensor.write(to: place)
     }
 
-    /// Gives all tensors with one number of columns, groups or rows another one, as another width of the model would.
+    /// Gives all tensors with one number of columns, heads or rows another one, as another width of the model would.
     private mutating func resizeAlike() {
         guard let model = TensorRecord(reading: address(tensor: random.below(Int(header.tensorCount)))) else { return }
-        let field = random.below(3)
-        let size = field == 0 ? model.columns : field == 1 ? model.groups : model.rows
-        let resized = random.oneIn(2) ? UInt32(1 + random.below(70)) : nudged(size)
+        let isHeads = model.groups > 1 && random.oneIn(2)
+        let size = isHeads ? model.groups : model.storage == .weights && random.oneIn(2) ? model.rows : model.columns
+        let resized = random.oneIn(4) ? nudged(size) : UInt32(1 + random.below(70))
+        // Heads × head size is the width of other tensors, which stays what it is when one of both is multiplied.
+        let keepsWidth = isHeads && random.oneIn(2) && model.columns % 2 == 0
         for i in 0..<Int(header.tensorCount) {
             guard var tensor = TensorRecord(reading: address(tensor: i)) else { continue }
-            if tensor.columns == size { tensor.columns = resized }
-            if field == 1, tensor.groups == size { tensor.groups = resized }
-            if field != 1, tensor.storage == .weights, tensor.rows == size { tensor.rows = resized }
+            if isHeads {
+                if tensor.groups == size, tensor.storage != .weights {
+                    if keepsWidth { (tensor.groups, tensor.columns) = (size &* 2, tensor.columns / 2) } else { tensor.groups = resized }
+                }
+            } else {
+                if tensor.columns == size { tensor.columns = resized }
+                if tensor.storage == .weights, tensor.rows == size, size > 1 { tensor.rows = resized }
+            }
             tensor.write(to: address(tensor: i))
         }
-        if header.vocabularySize == size { header.vocabularySize = resized }
+        if header.vocabularySize == size, !isHeads { header.vocabularySize = resized }
     }
 
     private mutating func editInstruction() {
@@ -118,6 +129,40 @@ struct ProgramEditor {
         case 9: record.integers[random.below(3)] = Int32(bitPattern: nudged(UInt32(bitPattern: record.integers[2])))
         case 10: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
         default: record = model
+        }
+        record.write(to: place)
+    }
+
+    /// Other values that the opcode has for its integers and floats.
+    private mutating func editParameters() {
+        let place = address(instruction: random.below(Int(header.instructionCount)))
+        guard var record = InstructionRecord(reading: place) else { return }
+        switch record.opcode {
+        case .embed:
+            if random.oneIn(2) { record.integers[1] ^= 1 } else { record.integers[2] = Int32(random.below(3)) }
+        case .activate: record.integers[0] = Int32(random.below(7))
+        case .binary, .rotary, .selectRow: record.integers[0] ^= 1
+        case .norm, .l2Normalize: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: 1 + random.below(0x7F80_0000)))
+        case .attention: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
+        case .quantize, .linear, .meanRows: return editInstruction()
+        }
+        record.write(to: place)
+    }
+
+    /// Another tensor of the same storage and type.
+    private mutating func exchangeOperand() {
+        let place = address(instruction: random.below(Int(header.instructionCount)))
+        guard var record = InstructionRecord(reading: place) else { return }
+        let p = random.below(7)
+        guard record.operands[p] < header.tensorCount, let old = TensorRecord(reading: address(tensor: Int(record.operands[p])))
+        else { return }
+        for _ in 0..<8 {
+            let index = random.below(Int(header.tensorCount))
+            guard let new = TensorRecord(reading: address(tensor: index)), new.storage == old.storage, new.type == old.type,
+                new.rowElements == old.rowElements
+            else { continue }
+            record.operands[p] = UInt32(index)
+            break
         }
         record.write(to: place)
     }

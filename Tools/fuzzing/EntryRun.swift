@@ -11,7 +11,7 @@ struct EntryRun {
     /// About the multiplications of one run.
     static let mostWork = 2e6
     static let mostBytes = 1 << 21
-    static let mostTokens = 24
+    static let mostTokens = 40
 
     let entry: EntryRecord
     var options: SessionOptions
@@ -22,7 +22,8 @@ struct EntryRun {
     init?(_ entry: EntryRecord, of program: ProgramView, _ random: inout FuzzRandom) {
         self.entry = entry
         let longest = Int(entry.kind.isIncremental ? program.header.maximumPositions : entry.maximumTokens)
-        let context = 1 + random.below(min(longest, Self.mostTokens))
+        // All that there is, at times: limits are met at the end.
+        let context = longest <= Self.mostTokens && random.oneIn(3) ? longest : 1 + random.below(min(longest, Self.mostTokens))
         options = SessionOptions(kind: entry.kind)
         options.context = context
         options.chunk = 1 + random.below(min(context, Int(entry.maximumTokens)))
@@ -34,7 +35,7 @@ struct EntryRun {
                 for i in stride(from: count - 1, through: 0, by: -1) { work?(workContext, i) }
             }
         }
-        let count = 1 + random.below(context)
+        let count = random.oneIn(3) ? context : 1 + random.below(context)
         guard Self.work(entry, of: program, tokens: count) <= Self.mostWork else {
             fuzz_count_skipped()
             return nil

@@ -100,21 +100,32 @@ struct WatchedRun: ~Copyable {
         guard index != InstructionRecord.absent, let tensor = program.tensor(Int(index)) else { return }
         let exact = tensor.type == .quantizedRow ? Int(tensor.rowByteCount) : tensor.rowElements * 4
         let offset = Int(tensor.offset)
-        let start: UnsafeRawPointer
+        // The region that the storage has by the header or the entry point, and where the first row is in it.
+        let region: Range<Int>
+        let start: Int
         var rows = 0..<count
         switch tensor.storage {
         case .weights:
             guard let base = weights.baseAddress, let byteCount = tensor.weightByteCount else { return }
+            check(offset + Int(byteCount) <= weights.count, "an operand beyond the weights")
             return body(UnsafeRawBufferPointer(start: base + offset, count: Int(byteCount)))
-        case .tokens: start = UnsafeRawPointer(memory.base + plan.tokenOffset + offset * plan.chunkCapacity)
+        case .tokens:
+            region = plan.tokenOffset..<(plan.tokenOffset + Int(plan.entry.arenaBytesPerToken) * plan.chunkCapacity)
+            start = region.lowerBound + offset * plan.chunkCapacity
         case .fixed:
-            start = UnsafeRawPointer(memory.base + plan.fixedOffset + offset)
+            region = plan.fixedOffset..<(plan.fixedOffset + Int(plan.entry.arenaFixedBytes))
+            start = region.lowerBound + offset
             rows = 0..<Int(tensor.rows)
         case .state:
-            start = UnsafeRawPointer(memory.base + plan.stateOffset + offset * plan.contextCapacity)
+            region = plan.stateOffset..<(plan.stateOffset + Int(program.header.stateBytesPerPosition) * plan.contextCapacity)
+            start = region.lowerBound + offset * plan.contextCapacity
             rows = (record.opcode.writes(p) ? position : 0)..<(position + count)
         }
-        for row in rows { body(UnsafeRawBufferPointer(start: start + row * Int(tensor.rowByteCount), count: exact)) }
+        for row in rows {
+            let place = start + row * Int(tensor.rowByteCount)
+            check(place >= region.lowerBound && place + exact <= region.upperBound, "an operand beyond its storage")
+            body(UnsafeRawBufferPointer(rebasing: memory.raw[place..<(place + exact)]))
+        }
     }
 
     private func addOutput(_ count: Int, to hash: inout FloatHash) {

@@ -50,7 +50,7 @@ let package = Package(
         .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(
             name: "ShrinkRuntimeTests",
-            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
+            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrink", "CShrinkKernels", "CAllocationCounter"]),
         .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
         // Small models with the outputs of transformers, for the tests below.
         .target(

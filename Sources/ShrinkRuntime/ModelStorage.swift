@@ -56,6 +56,7 @@ struct ModelReference: ~Copyable, @unchecked Sendable {
 
     var fingerprint: SHA256.Digest { SHA256.digest(of: bytes(of: .checksums) ?? program.bytes) }
 
+    var fileByteCount: Int { storage.pointee.bytes.bytes.count }
     var memory: (allocated: Int, mapped: Int) {
         (MemoryLayout<ModelStorage>.size + storage.pointee.bytes.allocatedByteCount,
             storage.pointee.bytes.isMapped ? storage.pointee.bytes.bytes.count : 0)

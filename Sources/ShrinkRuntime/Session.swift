@@ -123,6 +123,14 @@ public struct Session: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Turns the logits of labels into scores in 0 ... 1, in place.
+    func score(_ logits: UnsafeMutablePointer<Float>, _ count: Int) {
+        switch plan.entry.scores {
+        case .softmax: kernels.pointee.softmax(logits, count)
+        case .sigmoid: kernels.pointee.sigmoid(logits, count, logits)
+        }
+    }
+
     private func check(_ tokens: UnsafeBufferPointer<UInt32>, _ segments: UnsafeBufferPointer<UInt32>?) throws(RuntimeError) {
         guard tokens.count >= 1 else { throw RuntimeError(.invalidArgument, "there are no tokens", 0) }
         guard tokens.count <= plan.context - position else {

@@ -22,11 +22,7 @@ public struct Tokenizer: ~Copyable {
 
     /// Verifies the tables; throws `invalidArtifact` or `unsupportedVersion`.
     public init(tables bytes: UnsafeRawBufferPointer, allocator: Allocator) throws(RuntimeError) {
-        let tables: TokenizerTables
-        do { tables = try TokenizerTables(verifying: bytes) } catch {
-            throw RuntimeError(error.isVersion ? .unsupportedVersion : .invalidArtifact, error.message, error.detail)
-        }
-        try self.init(tables: tables, allocator: allocator)
+        try self.init(tables: TokenizerTables(checked: bytes), allocator: allocator)
     }
 
     public init(tables: TokenizerTables, allocator: Allocator) throws(RuntimeError) {
@@ -201,6 +197,15 @@ public struct Tokenizer: ~Copyable {
             let (end, isKept) = scanner.piece(at: position, record)
             if isKept { try split(text.slice(position, end), stage: stage + 1, typeID: typeID, into: &output) }
             position = end
+        }
+    }
+}
+
+extension TokenizerTables {
+    /// Verifies the tables; throws `invalidArtifact` or `unsupportedVersion`.
+    init(checked bytes: UnsafeRawBufferPointer) throws(RuntimeError) {
+        do { self = try TokenizerTables(verifying: bytes) } catch {
+            throw RuntimeError(error.isVersion ? .unsupportedVersion : .invalidArtifact, error.message, error.detail)
         }
     }
 }

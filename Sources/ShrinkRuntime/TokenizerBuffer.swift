@@ -23,12 +23,17 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
     /// keeps this buffer alive: a pointer does not.
     var elements: UnsafeBufferPointer<Element> { UnsafeBufferPointer(start: base, count: storedCount) }
 
+    private static var leastCapacity: Int { 64 }
+
+    /// What the first `reserve(capacity)` asks the allocator for.
+    static func byteCount(reserving capacity: Int) -> Int { max(capacity, leastCapacity) * MemoryLayout<Element>.stride }
+
     /// Makes room for `capacity` elements, at least doubling when it must grow.
     ///
     /// Throws `outOfMemory`, and leaves everything as it was.
     public mutating func reserve(_ capacity: Int) throws(RuntimeError) {
         if capacity <= self.capacity { return }
-        let room = max(capacity, self.capacity &* 2, 64)
+        let room = max(capacity, self.capacity &* 2, Self.leastCapacity)
         let (byteCount, overflow) = room.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
         guard !overflow, let memory = allocator.allocate(allocator.context, byteCount, 64) else {
             throw RuntimeError(.outOfMemory, "the allocator gave no memory to the tokenizer", byteCount)

@@ -265,7 +265,7 @@ shrink_code shrink_model_get_manifest(const shrink_model *model, shrink_text *ma
 /* Runs the self-test of the file and compares the result, bit by bit, with that of the machine which
  * packed it: SHRINK_OK, or SHRINK_ERROR_SELF_TEST. SHRINK_ERROR_INVALID_ARGUMENT when the file has none
  * (SHRINK_MODEL_HAS_SELF_TEST tells). instruction_set and threads: as in shrink_session_options; the
- * limits of the model hold. Takes a session's memory for the time of the call. [any] */
+ * limits of memory and threads of the model's options hold. Takes a session's memory for the time of the call. [any] */
 shrink_code shrink_model_self_test(
     const shrink_model *model, const char *instruction_set, uint32_t threads, shrink_error *error);
 
@@ -372,7 +372,8 @@ typedef struct shrink_session_options {
     /* The name of an entry point; NULL: the model's first. */
     const char *entry;
     /* The name of an instruction set, such as "avx2" or "dotprod". NULL: what the environment variable
-     * SHRINK_ISA names, or the best one. One that does not run here is SHRINK_ERROR_UNSUPPORTED_ISA. */
+     * SHRINK_ISA names, or the best one. One that does not run here is SHRINK_ERROR_UNSUPPORTED_ISA. (The variable
+     * is read by shrink_session_create; no other thread may change the environment at that moment.) */
     const char *instruction_set;
     /* NULL: threads of the session's own, when `threads` is above 1. Otherwise the caller's threads, and
      * `threads` is the number of shares that work is split into. */

@@ -5,7 +5,7 @@
 final class Progress {
     private let title: String
     private let isQuiet: Bool
-    private let isTerminal = isatty(STDERR_FILENO) == 1 && getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? false
+    private let isTerminal = isatty(STDERR_FILENO) == 1 && getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? true
     private let start = Progress.now()
     private var lastShown = 0.0
     private var hasLine = false

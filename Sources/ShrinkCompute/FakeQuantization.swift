@@ -21,7 +21,8 @@ enum FakeQuantization {
     /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
     /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes.
     static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
-        let result = x.empty()
+        let result = x.empty(), steps = x.empty(width: groups)
+        result.steps = steps
         let width = x.width / groups
         forEachRow(x.rowCount * groups) { group in
             let input = x.base + group * width, output = result.base + group * width
@@ -31,6 +32,7 @@ enum FakeQuantization {
                 high = max(high, input[index])
             }
             let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
+            steps.base[group] = scale
             let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
             for index in 0..<width {
                 let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
@@ -38,5 +40,18 @@ enum FakeQuantization {
             }
         }
         return result
+    }
+
+    /// The shares that one row of attention gives to positions, `steps` being those of their values, each
+    /// `stride` after the one before: what a code counts, share times step, becomes a whole number of
+    /// 1/32767 of the largest, as in the runtime (`attention_q8` of its kernels).
+    static func shares(_ p: UnsafeMutablePointer<Float>, count: Int, steps: UnsafePointer<Float>, stride: Int) {
+        var top: Float = 0
+        for t in 0..<count { top = max(top, p[t] * steps[t * stride]) }
+        let factor = 32767 / top, unit = top / 32767
+        for t in 0..<count {
+            let step = steps[t * stride]
+            p[t] = (p[t] * step * factor).rounded(.toNearestOrEven) * unit / step
+        }
     }
 }

@@ -90,6 +90,11 @@ enum HostKernels {
                 forEachRow(tokens) { row in
                     let seen = payload.isCausal ? row + 1 : tokens
                     softmax(scores.base + row * tokens, count: seen)
+                    if let steps = v.steps {
+                        FakeQuantization.shares(
+                            scores.base + row * tokens, count: seen,
+                            steps: steps.base + sequence * tokens * steps.width + shared, stride: steps.width)
+                    }
                     for index in seen..<tokens { scores.base[row * tokens + index] = 0 }
                 }
                 blas.multiply(

@@ -4,6 +4,9 @@ public final class HostTensor: @unchecked Sendable {
     /// Lives as long as the tensor: keep that in a variable, or take `floats`.
     public let buffer: UnsafeMutableBufferPointer<Float>
 
+    /// Of quantized rows: the step between two codes, [rows, groups].
+    var steps: HostTensor?
+
     public init(shape: [Int]) {
         self.shape = shape
         buffer = .allocate(capacity: shape.reduce(1, *))

@@ -1,3 +1,4 @@
+import CShrinkKernels
 import ShrinkFormat
 
 /// A verified artifact, ready for sessions. Immutable: any number of threads may make sessions from
@@ -63,7 +64,8 @@ public struct Model: ~Copyable, Sendable {
     private init(artifact: consuming ArtifactBytes, options: Options) throws(RuntimeError) {
         let bytes = artifact.bytes
         let directory = try ArtifactDirectory(reading: bytes)
-        try directory.verify(bytes, includingWeights: options.verifiesWeights)
+        try directory.verify(
+            bytes, includingWeights: options.verifiesWeights, blockFunction: shrink_sha256_accelerated())
         guard let program = directory[.program], let weights = directory[.weights] else {
             throw RuntimeError(.invalidArtifact, "an entry is missing", 0)
         }

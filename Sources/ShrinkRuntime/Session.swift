@@ -158,7 +158,9 @@ public struct Session: ~Copyable, @unchecked Sendable {
         let executor = Executor(
             kernels: kernels, workers: workers, tokens: ids,
             segments: segments.flatMap { UnsafeBufferPointer(rebasing: $0).baseAddress }, tokenCount: tokens.count,
-            position: position, scores: memory.base + plan.scoreOffset, scoreByteCount: plan.scoreByteCount,
+            position: position, attentionScratch: memory.base + plan.attentionScratchOffset,
+            attentionScratchByteCount: plan.attentionScratchByteCount,
+            attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)

@@ -53,7 +53,7 @@ struct Task {
         case rows
         /// An item is a block of output channels for a tile of rows; tiles one after the other.
         case channels
-        /// An item is a head of a row; the output goes to the float output or to shared scratch rows.
+        /// An item is a kernel call of attention: some heads of some tokens of the tile at `firstRow`.
         case heads
         /// An item is a row of attention that is complete and still to be quantized.
         case quantizeAttention
@@ -63,10 +63,15 @@ struct Task {
     let instruction: UnsafePointer<DecodedInstruction>
     let stage: Stage
     let itemCount: Int
+    let firstRow: Int
     var runLength = 1
     private var taken: Int64 = 0
 
-    init(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage, itemCount: Int) {
+    init(
+        _ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage,
+        itemCount: Int, firstRow: Int = 0
+    ) {
+        self.firstRow = firstRow
         self.executor = executor
         self.instruction = instruction
         self.stage = stage
@@ -85,8 +90,10 @@ struct Task {
         switch stage {
         case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
         case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
-        case .heads: for item in items { executor.pointee.attendHead(item, of: instruction, worker: worker) }
-        case .quantizeAttention: for item in items { executor.pointee.quantizeAttention(item, of: instruction) }
+        case .heads:
+            for item in items { executor.pointee.attend(item, of: instruction, firstRow: firstRow, worker: worker) }
+        case .quantizeAttention:
+            for item in items { executor.pointee.quantizeAttention(firstRow + item, of: instruction) }
         }
     }
 }

@@ -98,23 +98,26 @@ static void run_linear_f32(void *context) {
     l->kernels->linear_f32(&l->args);
 }
 
-static void bench_attention(const shrink_kernels *kernels, uint32_t dim, uint32_t length) {
-    size_t stride = shrink_qrow_bytes(dim);
-    uint8_t *cache = malloc(stride * length);
-    float *values = malloc((size_t)dim * length * sizeof(float));
-    for (size_t i = 0; i < (size_t)dim * length; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
-    for (uint32_t t = 0; t < length; t++) kernels->quantize_row(values + (size_t)t * dim, dim, cache + t * stride);
-    float *scores = malloc((length + 15) / 16 * 64), y[256];
+/* `tokens` x `heads` query rows that all see `length` positions. */
+static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint32_t heads, uint32_t dim, uint32_t length) {
+    size_t stride = shrink_qrow_bytes(dim), rows = (size_t)tokens * heads, count = rows > length ? rows : length;
+    uint8_t *cache = malloc(stride * count);
+    float *values = malloc((size_t)dim * count * sizeof(float));
+    for (size_t i = 0; i < (size_t)dim * count; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
+    for (size_t t = 0; t < count; t++) kernels->quantize_row(values + t * dim, dim, cache + t * stride);
+    void *scratch = malloc(shrink_attention_scratch_bytes(rows, length, dim));
+    float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,
-        {.q = cache, .k = cache, .v = cache, .k_stride = stride, .v_stride = stride, .length = length, .head_dim = dim,
-         .scale = 0.125f, .scores = scores, .y = y},
-        {.q = values, .k = values, .v = values, .k_stride = dim, .v_stride = dim, .length = length, .head_dim = dim,
-         .scale = 0.125f, .scores = scores, .y = y}};
-    printf("  attention, head %u, length %u: %6.2f ns a position in q8, %6.2f in f32\n", dim, length,
-           1e9 * seconds(run_attention_q8, &a) / length, 1e9 * seconds(run_attention_f32, &a) / length);
+        {.q = cache, .k = cache, .v = cache, .q_stride = heads * stride, .k_stride = stride, .v_stride = stride, .tokens = tokens,
+         .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim},
+        {.q = values, .k = values, .v = values, .q_stride = heads * dim, .k_stride = dim, .v_stride = dim, .tokens = tokens,
+         .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim}};
+    printf("  attention, %u x %u rows, head %u, length %u: %6.2f ns a row and position in q8, %6.2f in f32\n", tokens, heads, dim,
+           length, 1e9 * seconds(run_attention_q8, &a) / length / rows, 1e9 * seconds(run_attention_f32, &a) / length / rows);
     free(cache);
     free(values);
-    free(scores);
+    free(scratch);
+    free(y);
 }
 
 int main(void) {
@@ -164,9 +167,11 @@ int main(void) {
         SHOW(softmax) SHOW(quantize_row) SHOW(rms_norm) SHOW(layer_norm) SHOW(rotary_half)
         printf("\n");
         free(r);
-        bench_attention(kernels, 64, 512);
-        bench_attention(kernels, 32, 128);
-        bench_attention(kernels, 128, 1024);
+        bench_attention(kernels, 64, 1, 32, 128);
+        bench_attention(kernels, 16, 1, 32, 16);
+        bench_attention(kernels, 21, 3, 64, 512);
+        bench_attention(kernels, 1, 3, 64, 512);
+        bench_attention(kernels, 1, 1, 128, 1024);
     }
     return 0;
 }

@@ -50,6 +50,18 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static void peak_avx512(v
     _mm512_storeu_si512(sink, sums[0]);
 }
 
+__attribute__((target("avx2,avxvnni"))) static void peak_avxvnni(void *sink) {
+    __m256i sums[12], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2);
+    for (int j = 0; j < 12; j++) sums[j] = a;
+    for (int i = 0; i < PEAK_STEPS; i++)
+        for (int j = 0; j < 12; j++) {
+            sums[j] = _mm256_dpbusd_avx_epi32(sums[j], a, b);
+            __asm__ volatile("" : "+x"(sums[j]));
+        }
+    for (int j = 1; j < 12; j++) sums[0] = _mm256_add_epi32(sums[0], sums[j]);
+    _mm256_storeu_si256(sink, sums[0]);
+}
+
 __attribute__((target("avx2"))) static void peak_avx2(void *sink) {
     __m256i sums[10], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
     for (int j = 0; j < 10; j++) sums[j] = a;
@@ -61,6 +73,18 @@ __attribute__((target("avx2"))) static void peak_avx2(void *sink) {
     for (int j = 1; j < 10; j++) sums[0] = _mm256_add_epi32(sums[0], sums[j]);
     _mm256_storeu_si256(sink, sums[0]);
 }
+
+__attribute__((target("sse4.1"))) static void peak_sse41(void *sink) {
+    __m128i sums[10], a = _mm_set1_epi8(1), b = _mm_set1_epi8(2), ones = _mm_set1_epi16(1);
+    for (int j = 0; j < 10; j++) sums[j] = a;
+    for (int i = 0; i < PEAK_STEPS; i++)
+        for (int j = 0; j < 10; j++) {
+            __asm__ volatile("" : "+x"(a));
+            sums[j] = _mm_add_epi32(sums[j], _mm_madd_epi16(_mm_maddubs_epi16(a, b), ones));
+        }
+    for (int j = 1; j < 10; j++) sums[0] = _mm_add_epi32(sums[0], sums[j]);
+    _mm_storeu_si128(sink, sums[0]);
+}
 #endif
 
 /* A loop that touches registers only, and its operations (2 per product); NULL where there is none. */
@@ -68,8 +92,12 @@ static void (*peak_loop(shrink_isa isa, double *operations))(void *) {
 #if defined(__x86_64__)
     *operations = 12.0 * 128 * PEAK_STEPS;
     if (isa == SHRINK_ISA_AVX512_VNNI) return peak_avx512;
+    *operations = 12.0 * 64 * PEAK_STEPS;
+    if (isa == SHRINK_ISA_AVX_VNNI) return peak_avxvnni;
     *operations = 10.0 * 64 * PEAK_STEPS;
     if (isa == SHRINK_ISA_AVX2) return peak_avx2;
+    *operations = 10.0 * 32 * PEAK_STEPS;
+    if (isa == SHRINK_ISA_SSE41) return peak_sse41;
 #endif
     (void)isa;
     return NULL;

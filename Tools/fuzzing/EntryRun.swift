@@ -28,7 +28,7 @@ struct EntryRun {
         options.context = context
         options.chunk = 1 + random.below(min(context, Int(entry.maximumTokens)))
         options.maximumByteCount = Self.mostBytes
-        options.instructionSet = random.oneIn(3) ? .scalar : .best
+        options.instructionSet = Self.instructionSet(&random)
         if random.oneIn(4) {
             options.threads = 3
             options.parallelFor = ParallelFor(context: nil) { _, count, work, workContext in
@@ -50,6 +50,13 @@ struct EntryRun {
         } else {
             segments = nil
         }
+    }
+
+    /// One of those that this machine runs.
+    static func instructionSet(_ random: inout FuzzRandom) -> InstructionSet {
+        let all = InstructionSet.allCases
+        let chosen = all[random.below(all.count)]
+        return chosen.status == .ready ? chosen : .best
     }
 
     func deallocate() {

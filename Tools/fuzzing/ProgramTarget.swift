@@ -50,8 +50,8 @@ private func useProgram(_ data: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     return isAccepted
 }
 
-/// Every entry point twice: in a session, and watched, with other steps and other bytes in fresh memory. Both must give
-/// the same bits, as the verifier promises that neither matters.
+/// Every entry point twice: in a session, and watched, with other steps, other bytes in fresh memory and, where the
+/// weights are as a packer makes them, another instruction set. Both must give the same bits.
 private func runEntries(_ view: ProgramView, _ program: UnsafeRawBufferPointer, _ random: inout FuzzRandom) throws(RuntimeError) {
     let weights = ExactBlock(count: Int(view.header.weightByteCount))
     let isTame = !random.oneIn(4)
@@ -65,8 +65,9 @@ private func runEntries(_ view: ProgramView, _ program: UnsafeRawBufferPointer, 
             fuzz_count_run()
             fuzz_allocator_reset(0, 0x01)
             run.options.chunk = 1 + random.below(min(run.options.context ?? 1, Int(entry.maximumTokens)))
+            if isTame { run.options.instructionSet = EntryRun.instructionSet(&random) }
             var watched = try WatchedRun(view, weights: weights.raw, run.options)
-            check(watched.run(run.tokens, run.segments) == expected, "the result depends on steps or on fresh memory")
+            check(watched.run(run.tokens, run.segments) == expected, "the result depends on steps, fresh memory or the instruction set")
             fuzz_allocator_reset(0, 0x7E)
         } catch {
             check(error.code == .limitExceeded, "an accepted program did not run")

@@ -44,7 +44,7 @@ import ShrinkFormat
 
 /// Whether the state is accepted; then it comes out again as it went in, and the session goes on.
 private func restore(_ state: UnsafeRawBufferPointer, into index: Int, _ random: inout FuzzRandom) throws(RuntimeError) -> Bool {
-    var session = try StateModels.session(index, context: 1 + random.below(24), random.oneIn(3) ? .scalar : .best)
+    var session = try StateModels.session(index, context: 1 + random.below(24), EntryRun.instructionSet(&random))
     do throws(RuntimeError) {
         try session.restore(from: state)
     } catch {

@@ -51,7 +51,8 @@ struct WatchedRun: ~Copyable {
     private func step(_ tokens: UnsafePointer<UInt32>, _ segments: UnsafePointer<UInt32>?, _ count: Int) {
         let executor = Executor(
             kernels: kernels, workers: workers, tokens: tokens, segments: segments, tokenCount: count, position: position,
-            scores: memory.base + plan.scoreOffset, scoreByteCount: plan.scoreByteCount,
+            attentionScratch: memory.base + plan.attentionScratchOffset, attentionScratchByteCount: plan.attentionScratchByteCount,
+            attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         withUnsafePointer(to: executor) { executor in

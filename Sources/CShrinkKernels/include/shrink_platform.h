@@ -1,4 +1,4 @@
-/* What the runtime needs from the operating system: memory, files, threads, atomics. libc and
+/* What the runtime needs from the operating system: memory, files, threads, atomics, hashing. libc and
  * pthreads only. Functions that can fail return 0 or an errno value. */
 #ifndef SHRINK_PLATFORM_H
 #define SHRINK_PLATFORM_H
@@ -37,6 +37,11 @@ static inline int32_t shrink_atomic_load(const int32_t *word) {
 static inline void shrink_atomic_store(int32_t *word, int32_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
+
+/* Compresses `count` blocks of 64 bytes into the eight words of a SHA-256 state. */
+typedef void (*shrink_sha256_blocks)(uint32_t *state, const uint8_t *blocks, size_t count);
+/* By instructions of this processor; NULL when it has none for it. */
+shrink_sha256_blocks shrink_sha256_accelerated(void);
 
 /* One share of a parallel piece of work; `worker` is in 0 ..< count. */
 typedef void (*shrink_work)(void *context, size_t worker);

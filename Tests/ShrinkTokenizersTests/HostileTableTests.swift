@@ -81,6 +81,7 @@ struct HostileTableTests {
         #expect(!empty.withUnsafeBytes { areRefused($0, memory) })
         let cut = replacing(section, in: sound, with: [UInt8](repeating: 0, count: byteCount))
         #expect(cut.withUnsafeBytes { areRefused($0, memory) })
+        #expect(memory.live == 0)
     }
 
     /// A piece of the GPT-2 pattern may start with a space; tables can say that a space is not white space.
@@ -96,12 +97,13 @@ struct HostileTableTests {
         tables[space] &= ~UInt8(CharacterClass.whitespace.rawValue)
         #expect(!tables.withUnsafeBytes { areRefused($0, memory) })
         // However text is cut into pieces, its bytes come back, but for those that the vocabulary lacks.
-        #expect(try decoded("a \t b \n\n c", tables) == decoded("a \t b \n\n c", sound))
+        #expect(try decoded("a \t b \n\n c", tables, memory) == decoded("a \t b \n\n c", sound, memory))
+        #expect(memory.live == 0)
     }
 
-    private func decoded(_ text: String, _ tables: [UInt8]) throws -> String {
+    private func decoded(_ text: String, _ tables: [UInt8], _ memory: TestMemory) throws -> String {
         try tables.withUnsafeBytes { tables in
-            var tokenizer = try Tokenizer(tables: tables, allocator: TestMemory().allocator)
+            var tokenizer = try Tokenizer(tables: tables, allocator: memory.allocator)
             return try tokenizer.decode(tokenizer.encode(text), skipsSpecialTokens: false)
         }
     }

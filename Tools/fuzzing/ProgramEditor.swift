@@ -287,7 +287,7 @@ struct ProgramEditor {
     }
 
     /// Moves tensors that have outgrown their places, at times, and makes weights, state and arenas as large as the
-    /// tensors need, at times a little less.
+    /// tensors need, at times one of these a little less.
     private mutating func fitSizes() {
         if random.oneIn(2) { separate() }
         var ends: (weights: UInt64, tokens: UInt64, fixed: UInt64, state: UInt64) = (0, 0, 0, 0)
@@ -301,13 +301,19 @@ struct ProgramEditor {
             case .state: ends.state = max(ends.state, end)
             }
         }
-        let less: UInt64 = random.oneIn(8) ? 16 : 0
-        header.weightByteCount = ends.weights &- less
-        header.stateBytesPerPosition = ends.state &- (ends.state == 0 ? 0 : less)
+        switch random.below(32) {
+        case 0: ends.weights = max(ends.weights, 16) - 16
+        case 1: ends.tokens = max(ends.tokens, 16) - 16
+        case 2: ends.fixed = max(ends.fixed, 16) - 16
+        case 3: ends.state = max(ends.state, 16) - 16
+        default: break
+        }
+        header.weightByteCount = ends.weights
+        header.stateBytesPerPosition = ends.state
         for i in 0..<Int(header.entryCount) {
             guard var entry = EntryRecord(reading: address(entry: i)) else { continue }
-            entry.arenaBytesPerToken = ends.tokens &- (ends.tokens == 0 ? 0 : less)
-            entry.arenaFixedBytes = ends.fixed &- (ends.fixed == 0 ? 0 : less)
+            entry.arenaBytesPerToken = ends.tokens
+            entry.arenaFixedBytes = ends.fixed
             entry.write(to: address(entry: i))
         }
     }

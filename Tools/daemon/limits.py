@@ -8,7 +8,7 @@ import time
 
 from service import SECONDS, Daemon
 
-#: The small model does not end its answer to this for longer than every limit below.
+#: The endless model answers this for longer than every limit below.
 LONG = {"op": "generate", "prompt": "{}", "max_tokens": 16000}
 
 

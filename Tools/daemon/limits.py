@@ -60,11 +60,12 @@ def leave_early(daemon, report):
             time.sleep(0.01)
         return metrics["tokens"]["generated"]
 
+    request = LONG | {"max_tokens": 6000}
     before = generated()
-    daemon.ask(**LONG)
+    daemon.ask(**request)
     whole, before = generated() - before, generated()
     with daemon.connect() as connection:
-        connection.send(LONG)
+        connection.send(request)
         while daemon.ask(op="metrics")["running"] == 0:
             time.sleep(0.001)
     part = generated() - before

@@ -195,7 +195,7 @@ static void attention_f32_scalar(const shrink_attention_f32_args *args) {
 
 /* -- Rows -- */
 
-static void quantize_row_scalar(const float *x, size_t count, uint8_t *row) {
+static void quantize_row(const float *x, size_t count, uint8_t *row) {
     float min = 0, max = 0;
     for (size_t i = 0; i < count; i++) {
         min = x[i] < min ? x[i] : min;
@@ -208,6 +208,10 @@ static void quantize_row_scalar(const float *x, size_t count, uint8_t *row) {
         tail.sum += row[i];
     }
     memcpy(row + shrink_qrow_codes(count), &tail, sizeof tail);
+}
+
+static void quantize_rows_scalar(const float *x, size_t count, size_t rows, uint8_t *out) {
+    for (size_t r = 0; r < rows; r++) quantize_row(x + r * count, count, out + r * shrink_qrow_bytes(count));
 }
 
 static float sum_of_squares(const float *x, float less, size_t count) {

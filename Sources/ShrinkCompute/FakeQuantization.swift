@@ -19,7 +19,7 @@ enum FakeQuantization {
     }
 
     /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
-    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes.
+    /// roundings (`quantize_rows` of its kernels), so that equal inputs get equal codes.
     static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
         let result = x.empty(), steps = x.empty(width: groups)
         result.steps = steps

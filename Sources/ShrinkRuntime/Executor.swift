@@ -70,11 +70,7 @@ struct Executor {
 
     /// One quantized row for each group of `out`.
     func quantizeGroups(_ x: UnsafePointer<Float>, to out: Operand, row: UnsafeMutableRawPointer) {
-        let columns = Int(out.columns)
-        for group in 0..<Int(out.groups) {
-            kernels.pointee.quantize_row(
-                x + group &* columns, columns, (row + group &* out.groupByteCount).assumingMemoryBound(to: UInt8.self))
-        }
+        kernels.pointee.quantize_rows(x, Int(out.columns), Int(out.groups), row.assumingMemoryBound(to: UInt8.self))
     }
 
     private func copy(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {

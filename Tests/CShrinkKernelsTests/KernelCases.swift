@@ -11,7 +11,7 @@ struct KernelCase: Sendable, CustomTestStringConvertible {
     static let all: [KernelCase] = [
         KernelCase(name: "linear_q8", run: linearQ8), KernelCase(name: "linear_f32", run: linearF32),
         KernelCase(name: "attention_q8", run: attentionQ8), KernelCase(name: "attention_f32", run: attentionF32),
-        KernelCase(name: "quantize_row", run: quantizeRow),
+        KernelCase(name: "quantize_rows", run: quantizeRows),
         rows("rms_norm") { kernels, x, a, _, count, y in kernels.rms_norm(x, a, 1e-5, count, y) },
         rows("layer_norm") { kernels, x, a, b, count, y in kernels.layer_norm(x, a, b, 1e-5, count, y) },
         rows("add") { kernels, x, a, _, count, y in kernels.add(x, a, count, y) },
@@ -66,11 +66,12 @@ private func rotary(
     return bits(x, 2 * half)
 }
 
-private func quantizeRow(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {
-    let n = count(&random), x = memory.floats(n, style(&random), &random)
-    let row = memory.allocate(UInt8.self, shrink_qrow_bytes(n))
-    kernels.quantize_row(x, n, row)
-    return (0..<shrink_qrow_bytes(n)).map { UInt32(row[$0]) }
+private func quantizeRows(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {
+    let n = count(&random), rows = random.int(0...1) == 0 ? 1 : random.int(1...40)
+    let x = memory.floats(rows * n, style(&random), &random)
+    let out = memory.allocate(UInt8.self, rows * shrink_qrow_bytes(n))
+    kernels.quantize_rows(x, n, rows, out)
+    return (0..<rows * shrink_qrow_bytes(n)).map { UInt32(out[$0]) }
 }
 
 private func embedQ8(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {

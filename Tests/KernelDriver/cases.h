@@ -51,12 +51,13 @@ ROWS(l2_normalize, l2_normalize(x, 1e-12f, n, y))
 ROTARY(rotary_half)
 ROTARY(rotary_pairs)
 
-static void case_quantize_row(const shrink_kernels *kernels, random_source *random, words *output) {
-    size_t n = row_count(random), bytes = shrink_qrow_bytes(n);
-    float *x = floats(n, any_style(random), random);
-    uint8_t *row = allocate(bytes);
-    kernels->quantize_row(x, n, row);
-    for (size_t i = 0; i < bytes; i++) put(output, row[i]);
+static void case_quantize_rows(const shrink_kernels *kernels, random_source *random, words *output) {
+    size_t n = row_count(random), rows = between(random, 0, 1) ? 1 : (size_t)between(random, 1, 40);
+    size_t bytes = rows * shrink_qrow_bytes(n);
+    float *x = floats(rows * n, any_style(random), random);
+    uint8_t *out = allocate(bytes);
+    kernels->quantize_rows(x, n, rows, out);
+    for (size_t i = 0; i < bytes; i++) put(output, out[i]);
 }
 
 /* -- Packed weights -- */

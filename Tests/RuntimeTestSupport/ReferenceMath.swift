@@ -45,7 +45,7 @@ public struct Matrix: Sendable {
 
 /// The formulas of the operations in double precision, straight from their definitions.
 public enum ReferenceMath {
-    /// The value that a quantized row stands for (the definition beside `quantize_row` in the kernel header).
+    /// The value that a quantized row stands for (the definition beside `quantize_rows` in the kernel header).
     public static func quantized(_ x: [Double]) -> [Double] {
         let scale = quantizationStep(x)
         let zero = (-min(x.min()!, 0) / scale).rounded(.toNearestOrEven)

@@ -134,11 +134,11 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
 
 /* The one list of kernels: X(name, return type, (parameters)).
  *
- * quantize_row    min and max over the row and 0 (a NaN never replaces them); scale = max((max - min) * (1/255f), 1e-35f);
- *                 inv = 1 / scale; zero = clamp(rne(-min * inv), 0, 255);
+ * quantize_rows   `rows` rows of `count` side by side, each on its own: min and max over the row and 0 (a NaN never replaces them);
+ *                 scale = max((max - min) * (1/255f), 1e-35f); inv = 1 / scale; zero = clamp(rne(-min * inv), 0, 255);
  *                 code = (uint8_t) clamp(rne(clamp(x * inv, -512, 512)) + zero, 0, 255), NaN -> 0.
  *                 rne rounds to nearest, halves to even; NaN -> 0 for the zero point too.
- *                 Writes codes, zero padding and tail: shrink_qrow_bytes(count) bytes.
+ *                 Writes codes, zero padding and tail: shrink_qrow_bytes(count) bytes a row.
  * rms_norm        y = (x * (1 / sqrt(striped sum of x*x / n + eps))) * gamma
  * layer_norm      mean = striped sum / n; d = x - mean; var = striped sum of d*d / n;
  *                 y = (d * (1 / sqrt(var + eps))) * gamma + beta          (y may be x, a or b in every kernel of rows)
@@ -162,7 +162,7 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
     X(linear_f32, void, (const shrink_linear_f32_args *args)) \
     X(attention_q8, void, (const shrink_attention_q8_args *args)) \
     X(attention_f32, void, (const shrink_attention_f32_args *args)) \
-    X(quantize_row, void, (const float *x, size_t count, uint8_t *row)) \
+    X(quantize_rows, void, (const float *x, size_t count, size_t rows, uint8_t *out)) \
     X(rms_norm, void, (const float *x, const float *gamma, float eps, size_t count, float *y)) \
     X(layer_norm, void, (const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y)) \
     X(add, void, (const float *a, const float *b, size_t count, float *y)) \

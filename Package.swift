@@ -29,11 +29,14 @@ let package = Package(
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels"]),
+        .target(
+            name: "ShrinkTraining",
+            dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints", "ShrinkJSON", "CArchive"]),
         .executableTarget(
             name: "shrink",
             dependencies: [
                 "ShrinkFormat", "ShrinkRuntime", "ShrinkJSON", "ShrinkGraph", "ShrinkTokenizers", "ShrinkCheckpoints", "ShrinkModels",
-                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation",
+                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation", "ShrinkTraining",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
@@ -63,6 +66,10 @@ let package = Package(
             name: "ShrinkPackingTests",
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation"]),
+        .testTarget(
+            name: "ShrinkTrainingTests",
+            dependencies: ["ShrinkTraining", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON", "CArchive"],
+            resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),

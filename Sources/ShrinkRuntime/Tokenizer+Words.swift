@@ -1,6 +1,13 @@
 import ShrinkFormat
 
 extension Tokenizer {
+    /// Appends the tokens of a text outside any template; special tokens that it spells are plain text.
+    ///
+    /// Throws as `encode`; `output` may then have some of the tokens.
+    public mutating func append(plainText text: UnsafeBufferPointer<UInt8>, to output: inout TokenBuffer) throws(RuntimeError) {
+        try append(text, parseSpecialTokens: false, typeID: 0, to: &output)
+    }
+
     /// Calls `body` with each word that the model would be given: the pieces of the normalized text.
     ///
     /// Added tokens are text like any other here, and no space is put before the first word. A word is

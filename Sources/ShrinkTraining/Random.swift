@@ -5,7 +5,7 @@
 /// A generator belongs to a seed and a path of numbers, such as epoch and example, so that what is drawn
 /// for one example depends on nothing that was drawn before, on no thread and no batch.
 public struct Random: Sendable, Codable, Equatable {
-    private var state: SIMD4<UInt64>
+    var state: SIMD4<UInt64>
 
     /// With x = seed, then x = mix(x) + n for each n of the path, the state is the next four outputs of
     /// SplitMix64 from x; mix is its output function.

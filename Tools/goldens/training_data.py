@@ -62,8 +62,8 @@ def trained():
     cases = []
     for kind, train in (("bpe", byte_pair), ("wordpiece", word_piece)):
         for names, size, minimum, lowercase in [
-            (["english.txt"], 900, 2, kind == "wordpiece"), (["scripts.txt"], 1500, 1, kind != "wordpiece"),
-            (["english.txt", "scripts.txt"], 700 if kind == "bpe" else 2000, 2, kind == "wordpiece"), (["english.txt"], 100_000, 3, False),
+            (["english.txt"], 900, 2, kind == "wordpiece"), (["scripts.txt"], 1500 if kind == "bpe" else 2500, 1, kind != "wordpiece"),
+            (["english.txt", "scripts.txt"], 700 if kind == "bpe" else 2300, 2, kind == "wordpiece"), (["english.txt"], 100_000, 3, False),
         ]:
             tokenizer = train([str(FIXTURES / name) for name in names], size, minimum, lowercase)
             model = json.loads(tokenizer.to_str())["model"]
@@ -79,7 +79,12 @@ def trained():
 
 def truncated():
     """Pairs cut to a limit, and words that were split beforehand."""
-    tokenizer = word_piece([str(FIXTURES / "english.txt")], 900, 2, True)
+    # Again from its vocabulary, as in training the alphabet was special.
+    vocabulary = word_piece([str(FIXTURES / "english.txt")], 900, 2, True).get_vocab()
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(BERT_TOKENS)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     first = "First Citizen: Before we proceed any further, hear me speak."

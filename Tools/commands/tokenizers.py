@@ -56,7 +56,7 @@ def check(t):
              "cut.gz": "gzip", "bomb.gz": "256 times"}
     for name, data in hostile.items():
         write(f"{t.directory}/{name}", data)
-        t.refuses(f"text that is none: {name}", BAD_INPUT, [words[name]], *TRAIN, name, "-o", "refused", *kind, "--vocabulary-size", "500", "--quiet")
+        t.refuses(f"text that is none: {name}", BAD_INPUT, [words[name]], *TRAIN, name, "-o", "refused", "--kind", "wordpiece", "--vocabulary-size", "500", "--quiet")
         os.remove(f"{t.directory}/{name}")
     t.refuses("a file that is not there", NOT_FOUND, ["missing.txt"], *TRAIN, "text.txt", "missing.txt", "-o", "refused", *kind, "--vocabulary-size", "500")
     t.refuses("a directory as text", INPUT_OUTPUT, ["not a regular file"], *TRAIN, "bpe", "-o", "refused", *kind, "--vocabulary-size", "500")

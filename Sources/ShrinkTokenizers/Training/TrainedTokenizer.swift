@@ -84,6 +84,7 @@ public struct TrainedTokenizer: Sendable {
             for role in ["bos_token", "eos_token", "unk_token"] { members.append((role, .string("<|endoftext|>"))) }
         case .wordPiece:
             for role in ["pad", "unk", "cls", "sep", "mask"] { members.append(("\(role)_token", .string("[\(role.uppercased())]"))) }
+            members.append(("model_input_names", .array(["input_ids", "token_type_ids", "attention_mask"].map(JSON.string))))
             members.append(("do_lower_case", .bool(recipe.lowercases)))
             members.append(("strip_accents", .bool(recipe.lowercases)))
             members.append(("tokenize_chinese_chars", .bool(true)))

@@ -32,11 +32,14 @@ let package = Package(
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels", "ShrinkFormat"]),
         // What the machine could do at most, for benchmarks; no part of the runtime.
         .target(name: "CShrinkMachine", dependencies: ["CShrinkKernels"]),
+        .target(
+            name: "ShrinkTraining",
+            dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints", "ShrinkJSON", "CArchive"]),
         .executableTarget(
             name: "shrink",
             dependencies: [
                 "ShrinkFormat", "ShrinkRuntime", "ShrinkJSON", "ShrinkGraph", "ShrinkTokenizers", "ShrinkCheckpoints", "ShrinkModels",
-                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation", "CShrinkMachine",
+                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation", "ShrinkTraining", "CShrinkMachine",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
@@ -67,6 +70,10 @@ let package = Package(
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "CShrinkMachineTests", dependencies: ["CShrinkMachine", "CShrinkKernels"]),
         .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation", "ShrinkFormat", "RuntimeTestSupport"]),
+        .testTarget(
+            name: "ShrinkTrainingTests",
+            dependencies: ["ShrinkTraining", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON", "CArchive"],
+            resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),

@@ -4,8 +4,8 @@ import Glibc
 ///
 /// The bytes go to `.<name>.tmp-…` in the same directory; `commit` brings them to the disk and renames.
 /// Unless that happens the temporary file is removed when the object goes.
-final class ReplacementFile {
-    let path: String
+public final class ReplacementFile {
+    public let path: String
     private let temporaryPath: String
     private let descriptor: Int32
     private var isCommitted = false
@@ -14,7 +14,7 @@ final class ReplacementFile {
     /// - Parameter expectedByteCount: reserved at once, so that a disk too small is known before the work
     ///   and not after it.
     /// - Throws: `cannotCreate`, `diskFull`, `writeFailed`.
-    init(path: String, expectedByteCount: Int) throws(CheckpointError) {
+    public init(path: String, expectedByteCount: Int) throws(CheckpointError) {
         let slash = path.lastIndex(of: "/")
         let directory = slash.map { String(path[...$0]) } ?? ""
         let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
@@ -41,7 +41,7 @@ final class ReplacementFile {
     }
 
     /// After a failure the file can no longer be committed.
-    func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    public func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         do throws(CheckpointError) {
             try Self.write(bytes, to: descriptor, path: path)
         } catch {
@@ -63,7 +63,7 @@ final class ReplacementFile {
     }
 
     /// Also makes the rename itself durable, where the file system lets a directory be synchronized.
-    func commit() throws(CheckpointError) {
+    public func commit() throws(CheckpointError) {
         guard !hasFailed else { throw Self.failure(path, EIO) }
         guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw Self.failure(path, errno) }
         isCommitted = true

@@ -10,7 +10,7 @@ import ShrinkFormat
 public struct Tokenizer: ~Copyable {
     public let tables: TokenizerTables
     let allocator: Allocator
-    private var normalizer: TokenizerNormalizer
+    var normalizer: TokenizerNormalizer
     private var merger: BytePairMerger
     private let wordPiece: WordPieceMatcher
     private var repaired: TokenizerBuffer<UInt8>

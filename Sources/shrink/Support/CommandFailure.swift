@@ -8,6 +8,7 @@ import ShrinkModels
 import ShrinkPacking
 import ShrinkRuntime
 import ShrinkTokenizers
+import ShrinkTraining
 
 /// An error as a user sees it: one line and an exit code from sysexits.h.
 struct CommandFailure: Error, CustomStringConvertible {
@@ -38,6 +39,13 @@ struct CommandFailure: Error, CustomStringConvertible {
         case let error as PackingError:
             self.init("\(error)", exitCode: error.code == .output ? CommandFailure.inputOutput : CommandFailure.badInput)
         case let error as GraphError: self.init("the model's graph is wrong: \(error)")
+        case let error as DataError:
+            switch error.code {
+            case .notFound: self.init("\(error)", exitCode: CommandFailure.notFound)
+            case .cannotRead, .cannotWrite: self.init("\(error)", exitCode: CommandFailure.inputOutput)
+            default: self.init("\(error)")
+            }
+        case let error as TokenizerTrainingError: self.init("\(error)")
         case let error as TokenizerError: self.init("\(error)")
         case let error as JSONError: self.init("\(error)")
         case let error as EvaluationError: self.init("\(error)")

@@ -31,10 +31,10 @@ final class Progress {
         show(text)
     }
 
-    /// Ends the line with what has been achieved.
-    func finish(_ result: String) {
+    /// Ends the line with what has been achieved, perhaps since an earlier start than this progress's own.
+    func finish(_ result: String, since start: Double? = nil) {
         clear()
-        if !isQuiet { Output.message("\(title): \(result) in \(Progress.duration(Progress.now() - start))") }
+        if !isQuiet { Output.message("\(title): \(result) in \(Progress.duration(Progress.now() - (start ?? self.start)))") }
     }
 
     private func show(_ text: String) {

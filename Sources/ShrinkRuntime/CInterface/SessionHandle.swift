@@ -91,7 +91,7 @@ extension ModelHandle {
         let memory = try Handle<SessionHandle>.allocate(from: allocator)
         options.cancelFlag = UnsafePointer(Handle<SessionHandle>.flag(memory))
         do throws(RuntimeError) {
-            let generator = options.kind == .generate ? try Generator(self) : nil
+            let generator = options.kind == .generate ? try Generator(self, options.instructionSet) : nil
             let value = SessionHandle(session: try Session(model, options), generator: generator, output: nil, log: log)
             log.write { line in
                 line.add("made a session of ")

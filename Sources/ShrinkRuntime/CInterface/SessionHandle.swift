@@ -37,8 +37,10 @@ extension ModelHandle {
         options.chunk = wanted.chunk == 0 ? nil : Int(wanted.chunk)
 
         options.threads = max(1, Int(wanted.threads))
-        guard limits.max_threads == 0 || options.threads <= Int(limits.max_threads) else {
-            throw RuntimeError(.limitExceeded, "more threads than the limit of the model's options", Int(limits.max_threads))
+        let possible = Int(SHRINK_POOL_MAXIMUM_THREADS)
+        let mostThreads = limits.max_threads == 0 ? possible : min(possible, Int(limits.max_threads))
+        guard options.threads <= mostThreads else {
+            throw RuntimeError(.limitExceeded, "more threads than the limit of the model's options", mostThreads)
         }
         if let function = wanted.parallel_for { options.parallelFor = ParallelFor(context: wanted.parallel_context, function: function) }
 

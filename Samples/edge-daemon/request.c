@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,7 +129,10 @@ static bool take_number(
     switch (key) {
     case MAX_TOKENS: request->max_tokens = (uint32_t)value->integer; break;
     case TEMPERATURE: request->sampling.temperature = (float)value->number; break;
-    case TOP_P: request->sampling.top_p = (float)value->number; break;
+    case TOP_P:
+        /* 0 means all tokens: what is too small for a float must not become it. */
+        request->sampling.top_p = value->number > 0 && value->number < FLT_MIN ? FLT_MIN : (float)value->number;
+        break;
     case TOP_K: request->sampling.top_k = (uint32_t)value->integer; break;
     default: request->sampling.seed = (uint64_t)value->integer;
     }

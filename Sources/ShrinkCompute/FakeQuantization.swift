@@ -48,10 +48,11 @@ enum FakeQuantization {
     static func shares(_ p: UnsafeMutablePointer<Float>, count: Int, steps: UnsafePointer<Float>, stride: Int) {
         var top: Float = 0
         for t in 0..<count { top = max(top, p[t] * steps[t * stride]) }
-        let factor = 32767 / top, unit = top / 32767
+        // Values that are all zero have the smallest step: without the bound the factor is infinite.
+        let factor = min(32767 / top, 3e38), unit = top / 32767
         for t in 0..<count {
             let step = steps[t * stride]
-            p[t] = (p[t] * step * factor).rounded(.toNearestOrEven) * unit / step
+            p[t] = min(p[t] * step * factor, 32767).rounded(.toNearestOrEven) * unit / step
         }
     }
 }

@@ -11,6 +11,7 @@ public struct Distribution: Sendable {
     public var count: Int { sorted.count }
     public var least: Double { sorted[0] }
     public var median: Double { percentile(50) }
+    public var mean: Double { sorted.reduce(0, +) / Double(count) }
 
     /// What `percent` of the samples do not exceed, interpolated linearly between the two samples at either
     /// side of position (count − 1) · percent / 100 (Hyndman and Fan 1996, definition 7, which is NumPy's own).

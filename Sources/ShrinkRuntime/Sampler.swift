@@ -32,16 +32,16 @@ public struct Sampler: ~Copyable {
     private let kernels: UnsafePointer<shrink_kernels>
     private var random: RandomSource
 
-    /// For logits of `vocabularySize` tokens. Throws `invalidArgument` for options out of range,
-    /// `outOfMemory`.
+    /// For logits of `vocabularySize` tokens. `instructionSet` nil: the best that this CPU has. Throws
+    /// `invalidArgument` for options out of range, `unsupportedISA`, `outOfMemory`.
     public init(
-        vocabularySize: Int, options: SamplerOptions, allocator: Allocator = .system
+        vocabularySize: Int, options: SamplerOptions, instructionSet: InstructionSet? = nil, allocator: Allocator = .system
     ) throws(RuntimeError) {
         try options.check()
         guard vocabularySize >= 1, vocabularySize <= ProgramVerifier.Limit.rows else {
             throw RuntimeError(.invalidArgument, "the vocabulary size is out of range", vocabularySize)
         }
-        let kernels = try InstructionSet.best.kernels()
+        let kernels = try (instructionSet ?? .best).kernels()
         let memory = try RawMemory(byteCount: Self.byteCount(vocabularySize: vocabularySize), from: allocator)
         self.options = options
         count = vocabularySize

@@ -1,3 +1,4 @@
+import CShrinkKernels
 import ShrinkFormat
 
 extension Session {
@@ -22,7 +23,8 @@ extension Session {
             (base + offset).copyMemory(from: state.rows, byteCount: state.rowByteCount * position)
             offset += state.rowByteCount * position
         }
-        let digest = SHA256.digest(of: UnsafeRawBufferPointer(start: base, count: offset))
+        let digest = SHA256.digest(
+            of: UnsafeRawBufferPointer(start: base, count: offset), blockFunction: shrink_sha256_accelerated())
         for i in digest.indices { base.storeBytes(of: digest[i], toByteOffset: offset + i, as: UInt8.self) }
         return byteCount
     }
@@ -81,7 +83,8 @@ extension Session {
             throw RuntimeError(.invalidState, "the saved state has another size than its tokens need", byteCount)
         }
         let end = byteCount - SavedStateHeader.trailerByteCount
-        let digest = SHA256.digest(of: UnsafeRawBufferPointer(start: base, count: end))
+        let digest = SHA256.digest(
+            of: UnsafeRawBufferPointer(start: base, count: end), blockFunction: shrink_sha256_accelerated())
         for i in digest.indices where base.load(fromByteOffset: end + i, as: UInt8.self) != digest[i] {
             throw RuntimeError(.invalidState, "the saved state is damaged: its checksum differs", end)
         }

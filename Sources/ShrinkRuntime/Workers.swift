@@ -40,7 +40,8 @@ struct Workers {
         task.workerCount = count
         withUnsafeMutablePointer(to: &task) { task in
             function(context, count, { task, worker in
-                task?.assumingMemoryBound(to: Task.self).pointee.performRuns(worker: worker)
+                guard let task else { return }
+                Task.performRuns(of: task.assumingMemoryBound(to: Task.self), worker: worker)
             }, task)
         }
     }
@@ -78,12 +79,14 @@ struct Task {
         self.itemCount = itemCount
     }
 
-    mutating func performRuns(worker: Int) {
+    /// All workers at the same time: none has the task for itself, and only the counter changes.
+    static func performRuns(of task: UnsafeMutablePointer<Task>, worker: Int) {
+        let (itemCount, workerCount) = (Int64(task.pointee.itemCount), Int64(task.pointee.workerCount))
         while true {
             var run: Int64 = 0
-            let first = Int(shrink_atomic_take(&taken, Int64(itemCount), Int64(workerCount), &run))
+            let first = Int(shrink_atomic_take(&task.pointee.taken, itemCount, workerCount, &run))
             if run == 0 { return }
-            perform(first..<(first + Int(run)), worker: worker)
+            task.pointee.perform(first..<(first + Int(run)), worker: worker)
         }
     }
 

@@ -176,7 +176,7 @@ void test_misuse(const paths *files) {
     FAILS(INVALID_ARGUMENT, shrink_model_get_manifest(NULL, &text, &error));
     FAILS(INVALID_ARGUMENT, shrink_model_self_test(NULL, NULL, 0, &error));
     FAILS(INVALID_ARGUMENT, shrink_model_self_test(model, "abacus", 0, &error));
-    FAILS(INVALID_ARGUMENT, shrink_model_self_test(model, NULL, 1000, &error));
+    FAILS(LIMIT_EXCEEDED, shrink_model_self_test(model, NULL, 1000, &error));
     FAILS(INVALID_ARGUMENT, shrink_tokenizer_create(NULL, &tokenizer, &error));
     CHECK(tokenizer == NULL);
     FAILS(INVALID_ARGUMENT, shrink_tokenizer_create(model, NULL, &error));
@@ -204,7 +204,8 @@ void test_misuse(const paths *files) {
     FAILS(UNSUPPORTED_ISA, shrink_session_create(model, &wanted, &session, &error));
     wanted = shrink_session_options_default();
     wanted.threads = 257;
-    FAILS(INVALID_ARGUMENT, shrink_session_create(model, &wanted, &session, &error));
+    FAILS(LIMIT_EXCEEDED, shrink_session_create(model, &wanted, &session, &error));
+    CHECK(error.detail == 256);
     wanted = shrink_session_options_default();
     wanted.chunk = 100000;
     FAILS(LIMIT_EXCEEDED, shrink_session_create(model, &wanted, &session, &error));
@@ -301,6 +302,11 @@ void test_misuse(const paths *files) {
     shrink_tokenize_options tokenize = shrink_tokenize_options_default();
     tokenize.max_tokens = 2;
     FAILS(LIMIT_EXCEEDED, shrink_tokenizer_encode(words, "a cat", 5, &tokenize, &tokens, &error));
+    /* The largest number is as good as no limit. */
+    tokenize.max_tokens = SIZE_MAX;
+    OK(shrink_tokenizer_encode(words, "a cat", 5, &tokenize, &tokens, &error));
+    CHECK(tokens.count >= 4 && !tokens.was_cut);
+    OK(shrink_session_classify(classifier, words, "a cat", 5, &tokenize, values, 3, NULL, &error));
     shrink_tokenizer_free(words);
     shrink_session_free(classifier);
     shrink_tokenizer_free(tokenizer);
@@ -356,7 +362,9 @@ void test_states(const char *path) {
     for (size_t count = 0; count < need; count += 1 + need / 101)
         FAILS(INVALID_STATE, shrink_session_restore(second, state, count, &error));
     FAILS(INVALID_STATE, shrink_session_restore(second, state, need + 1, &error));
+    OK(shrink_session_restore(second, state, need, &error));
     FAILS(INVALID_ARGUMENT, shrink_session_restore(second, NULL, need, &error));
+    CHECK(shrink_session_position(second) == 0);
     OK(shrink_session_restore(second, state, need, &error));
     OK(shrink_session_feed(second, tokens + 19, NULL, 1, &rows, &error));
     CHECK(memcmp(expected, rows.data, rows.columns * sizeof *expected) == 0);

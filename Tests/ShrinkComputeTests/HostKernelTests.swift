@@ -211,6 +211,16 @@ import Testing
         #expect(result[0..<5] == [0, 0, 0, 0, 0] && result[7] == 0)
     }
 
+    @Test func sharesOfValuesThatAreAllZeroStayNumbers() {
+        var shares: [Float] = [0.5, 0.25, 0.25]
+        FakeQuantization.shares(&shares, count: 3, steps: [1e-35, 1e-35, 1e-35], stride: 1)
+        #expect(shares.allSatisfy { $0.isFinite })
+        shares = [0.5, 0.25, 0.25]
+        FakeQuantization.shares(&shares, count: 3, steps: [0.5, 0.25, 1e-35], stride: 1)
+        // A quarter is 8191.75 of 32767 units.
+        #expect(shares[0] == 0.5 && abs(shares[1] - 8192.0 / 32767) < 1e-7 && shares[2] == 0)
+    }
+
     @Test func weightsAreSymmetricByRow() throws {
         let tensor = HostTensor(shape: [2, 5])
         _ = tensor.buffer.initialize(fromContentsOf: [1, -0.5, 0.25, 0.003, 0, 0, 0, 0, 0, 0])

@@ -17,5 +17,7 @@ import ShrinkEvaluation
         #expect([0, 50, 99, 100].allSatisfy { one.percentile($0) == 7 } && one.least == 7 && one.count == 1)
     }
 
+    @Test func theMeanCountsEverySample() { #expect(Distribution([5, 1, 100, 2]).mean == 27) }
+
     @Test func theLeastIsTheSmallestSample() { #expect(Distribution([3, -1, 2]).least == -1) }
 }

@@ -18,6 +18,7 @@ def check(program, directory, model, report):
         program, directory, model, "--workers", 1, "--clients", 4, "--context", 16384, "--max-tokens", 16000,
         "--output-bytes", 1 << 20, "--request-timeout", 1, "--line-timeout", 1, "--idle-timeout", 2, "--grace", 1,
         "--queued", 3, "--client-requests", 4)
+    choice(daemon, report)
     timeouts(daemon, report)
     silence(daemon, report)
     crowd(daemon, report)
@@ -70,6 +71,13 @@ def leave_early(daemon, report):
             time.sleep(0.001)
     part = generated() - before
     report("a client that leaves stops its answer", part < whole, (part, whole))
+
+
+def choice(daemon, report):
+    request = {"op": "generate", "prompt": "the", "max_tokens": 8}
+    likely, drawn = daemon.ask(**request), daemon.ask(**request, temperature=100, top_p=1e-60, seed=3)
+    report("a top_p that is too small for a float leaves the most likely token, not all",
+           drawn.get("text") == likely["text"], (drawn, likely))
 
 
 def timeouts(daemon, report):

@@ -175,7 +175,7 @@ typedef struct shrink_model_options {
     uint64_t max_text_bytes;    /* the longest text of a call; 0: 512 MiB. A tokenizer's scratch memory
                                    takes up to about 50 bytes for each byte of text */
     uint32_t max_context;       /* the most tokens that a session may have room for; 0: the model's own limit */
-    uint32_t max_threads;       /* for each session; 0: 256 */
+    uint32_t max_threads;       /* for each session; 0: 256, which is the most there can be */
     uint32_t flags;             /* SHRINK_MODEL_... */
     uint32_t reserved;          /* 0 */
 } shrink_model_options;
@@ -301,7 +301,7 @@ typedef struct shrink_tokenize_options {
     const char *pair;
     size_t pair_bytes;
     /* Cuts the end of a text that has more tokens; the special ones after it stay. 0: no limit. A pair that is
-     * too long is SHRINK_ERROR_LIMIT_EXCEEDED. */
+     * too long is SHRINK_ERROR_LIMIT_EXCEEDED, and so is a text of which no token would be left. */
     size_t max_tokens;
     uint32_t flags;    /* SHRINK_TOKENIZE_... */
     uint32_t reserved; /* 0 */
@@ -383,7 +383,7 @@ typedef struct shrink_session_options {
     /* Tokens to have room for: those kept, or the longest input of entries without state. 0: as many as
      * the model's limit allows. The memory of an entry with state grows with it. */
     uint32_t context;
-    /* The most tokens computed at once, for entries with state; fewer take less memory, more are faster. 0: 64. */
+    /* The most tokens computed at once, for entries with state; fewer take less memory, more are faster. 0: 128. */
     uint32_t chunk;
     /* Threads that compute, the calling one included; 0: 1. Own threads spin for some tens of microseconds, then
      * sleep: an idle session uses no CPU. */
@@ -526,7 +526,7 @@ static inline shrink_sampling shrink_sampling_default(void) {
 shrink_code shrink_session_set_sampling(shrink_session *session, const shrink_sampling *sampling, shrink_error *error);
 
 /* Chooses a token from the logits of the last feed of a session of "generate". The token is not fed. INVALID_ARGUMENT
- * when nothing was fed since the session was made, truncated or restored. [handle] */
+ * when nothing was fed since the session was made, truncated or restored, or since a feed failed. [handle] */
 shrink_code shrink_session_sample(shrink_session *session, uint32_t *token, shrink_error *error);
 
 /* Called for each token of an answer, with the text that it makes certain (maybe none; zero bytes

@@ -8,9 +8,10 @@ struct Generator: ~Copyable {
     var detokenizer: Detokenizer?
     var text: TokenizerBuffer<UInt8>
 
-    init(_ handle: borrowing ModelHandle) throws(RuntimeError) {
+    init(_ handle: borrowing ModelHandle, _ instructionSet: InstructionSet?) throws(RuntimeError) {
         let sampler = try Sampler(
-            vocabularySize: Int(handle.model.program.header.vocabularySize), options: SamplerOptions(), allocator: handle.allocator)
+            vocabularySize: Int(handle.model.program.header.vocabularySize), options: SamplerOptions(),
+            instructionSet: instructionSet, allocator: handle.allocator)
         let detokenizer = handle.tables.map { Detokenizer(tables: $0, skipsSpecialTokens: true) }
         var text = TokenizerBuffer<UInt8>(allocator: handle.allocator)
         if let detokenizer { try text.reserve(detokenizer.maximumPushByteCount) }

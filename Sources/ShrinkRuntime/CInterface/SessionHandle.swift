@@ -37,8 +37,10 @@ extension ModelHandle {
         options.chunk = wanted.chunk == 0 ? nil : Int(wanted.chunk)
 
         options.threads = max(1, Int(wanted.threads))
-        guard limits.max_threads == 0 || options.threads <= Int(limits.max_threads) else {
-            throw RuntimeError(.limitExceeded, "more threads than the limit of the model's options", Int(limits.max_threads))
+        let possible = Int(SHRINK_POOL_MAXIMUM_THREADS)
+        let mostThreads = limits.max_threads == 0 ? possible : min(possible, Int(limits.max_threads))
+        guard options.threads <= mostThreads else {
+            throw RuntimeError(.limitExceeded, "more threads than the limit of the model's options", mostThreads)
         }
         if let function = wanted.parallel_for { options.parallelFor = ParallelFor(context: wanted.parallel_context, function: function) }
 
@@ -91,7 +93,7 @@ extension ModelHandle {
         let memory = try Handle<SessionHandle>.allocate(from: allocator)
         options.cancelFlag = UnsafePointer(Handle<SessionHandle>.flag(memory))
         do throws(RuntimeError) {
-            let generator = options.kind == .generate ? try Generator(self) : nil
+            let generator = options.kind == .generate ? try Generator(self, options.instructionSet) : nil
             let value = SessionHandle(session: try Session(model, options), generator: generator, output: nil, log: log)
             log.write { line in
                 line.add("made a session of ")

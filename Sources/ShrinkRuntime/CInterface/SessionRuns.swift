@@ -105,8 +105,7 @@ private func row(
     let columns = handle.pointee.session.output.width
     guard capacity >= columns else { throw RuntimeError(.limitExceeded, "the result needs more room", columns) }
     var options = given
-    let context = handle.pointee.session.context
-    options.max_tokens = options.max_tokens == 0 ? context : min(options.max_tokens, context)
+    options.max_tokens = min(options.tokenLimit, handle.pointee.session.context)
     _ = try words.pointee.encode(text, byteCount, options)
     guard words.pointee.tokens.count > 0 else { throw RuntimeError(.invalidArgument, "the text has no token") }
     let output = try handle.pointee.feed(words.pointee.tokens.ids, words.pointee.tokens.typeIDs)

@@ -26,7 +26,9 @@ public func shrink_session_restore(
 ) -> shrink_code {
     report(to: error) { () throws(RuntimeError) in
         let handle = try Handle<SessionHandle>.value(session)
+        // Empty from here on, also when the arguments are wrong.
         handle.pointee.output = nil
+        handle.pointee.session.reset()
         let state = try elements((bytes as UnsafeRawPointer?)?.assumingMemoryBound(to: UInt8.self), byteCount)
         do throws(RuntimeError) {
             try handle.pointee.session.restore(from: UnsafeRawBufferPointer(state))

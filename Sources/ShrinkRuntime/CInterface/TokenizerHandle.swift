@@ -22,7 +22,7 @@ struct TokenizerHandle: ~Copyable {
         return try tokenizer.encode(
             first, pair: second, addSpecialTokens: options.flags & UInt32(SHRINK_TOKENIZE_PLAIN) == 0,
             parseSpecialTokens: options.flags & UInt32(SHRINK_TOKENIZE_PARSE_SPECIAL) != 0,
-            limit: options.max_tokens == 0 ? .max : options.max_tokens, into: &tokens)
+            limit: options.tokenLimit, into: &tokens)
     }
 
     func view(wasCut: Bool) -> shrink_tokens {
@@ -30,6 +30,11 @@ struct TokenizerHandle: ~Copyable {
         return shrink_tokens(
             ids: ids.baseAddress, segments: segments.baseAddress, count: ids.count, was_cut: wasCut ? 1 : 0, reserved: 0)
     }
+}
+
+extension shrink_tokenize_options {
+    /// `max_tokens`, of which 0 and sizes beyond Swift's integers, such as SIZE_MAX, are no limit.
+    var tokenLimit: Int { max_tokens <= 0 ? .max : max_tokens }
 }
 
 @c @implementation

@@ -29,9 +29,9 @@ struct Bench: ParsableCommand {
             weights), "session_bytes", "rss_bytes", "peak_rss_bytes".
             "limits": "threads", "isa", "pinned_cpu", "int8_operations_per_second", "read_bytes_per_second".
             "prefill", "decode", "embed", "classify", "tag", "encode": "tokens" (of decode the depth), "threads", \
-            "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "fastest_milliseconds", \
-            "tokens_per_second" (of the median), "percent_of_int8_limit", "percent_of_memory_limit", "millijoules" (a run), \
-            "int8_operations" and "memory_bytes" (that a run must at least do and read). \
+            "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "mean_milliseconds", \
+            "fastest_milliseconds", "tokens_per_second" (of the median), "percent_of_int8_limit", \
+            "percent_of_memory_limit", "millijoules" (a run), "int8_operations" and "memory_bytes" (that a run must at least do and read). \
             What is not known is null.
             """)
 

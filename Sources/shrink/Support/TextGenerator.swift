@@ -26,7 +26,8 @@ final class TextGenerator {
         self.tokenizer = tokenizer
         session = try Session(model, options)
         let vocabularySize = Int(model.program.header.vocabularySize)
-        sampler = try Sampler(vocabularySize: vocabularySize, options: sampling)
+        sampler = try Sampler(
+            vocabularySize: vocabularySize, options: sampling, instructionSet: options.instructionSet)
         samplerByteCount = Sampler.byteCount(vocabularySize: vocabularySize)
         detokenizer = tokenizer.detokenizer()
     }

@@ -25,7 +25,10 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
-        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
+        // Float kernels of the host, compiled for every instruction set of the architecture.
+        .target(name: "CHostKernels"),
+        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "CHostKernels", "COpenBLAS"]),
+        .target(name: "ShrinkTraining", dependencies: ["ShrinkGraph", "ShrinkCompute", "CHostKernels"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels"]),
@@ -58,7 +61,8 @@ let package = Package(
         .testTarget(name: "ShrinkGraphTests", dependencies: ["ShrinkGraph", "GoldenModels"]),
         .testTarget(name: "ShrinkPassesTests", dependencies: ["ShrinkPasses", "ShrinkCompute", "GoldenModels"]),
         .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
-        .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute"]),
+        .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute", "CHostKernels"]),
+        .testTarget(name: "ShrinkTrainingTests", dependencies: ["ShrinkTraining", "ShrinkCompute", "ShrinkModels", "ShrinkPasses", "GoldenModels"]),
         .testTarget(
             name: "ShrinkPackingTests",
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),

@@ -19,24 +19,27 @@ enum FakeQuantization {
     }
 
     /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
-    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes.
-    static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
-        let result = x.empty()
-        let width = x.width / groups
-        forEachRow(x.rowCount * groups) { group in
-            let input = x.base + group * width, output = result.base + group * width
-            var low: Float = 0, high: Float = 0
-            for index in 0..<width {
-                low = min(low, input[index])
-                high = max(high, input[index])
-            }
-            let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
-            let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
-            for index in 0..<width {
-                let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
-                output[index] = (code - zero) * scale
-            }
+    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes. `output` may be `input`.
+    static func activations(
+        _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, rows: Int, width: Int, groups: Int, on threads: HostThreads
+    ) {
+        let width = width / groups
+        threads.forRows(rows * groups, width: width) { groups in
+            for group in groups { activations(input + group * width, output + group * width, width: width) }
         }
-        return result
+    }
+
+    private static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) {
+        var low: Float = 0, high: Float = 0
+        for index in 0..<width {
+            low = min(low, input[index])
+            high = max(high, input[index])
+        }
+        let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
+        let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
+        for index in 0..<width {
+            let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
+            output[index] = (code - zero) * scale
+        }
     }
 }

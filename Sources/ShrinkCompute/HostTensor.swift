@@ -11,6 +11,12 @@ public final class HostTensor: @unchecked Sendable {
 
     deinit { buffer.deallocate() }
 
+    public convenience init(_ values: [Float], shape: [Int]) {
+        self.init(shape: shape)
+        precondition(values.count == buffer.count)
+        _ = buffer.initialize(fromContentsOf: values)
+    }
+
     public var width: Int { shape.last ?? 1 }
     /// Product of all extents but the innermost.
     public var rowCount: Int { shape.dropLast().reduce(1, *) }
@@ -23,10 +29,5 @@ public final class HostTensor: @unchecked Sendable {
     /// A part of `buffer`.
     public func row(_ index: Int) -> UnsafeBufferPointer<Float> {
         UnsafeBufferPointer(rebasing: buffer[index * width..<(index + 1) * width])
-    }
-
-    /// A tensor of the same shape, not initialised.
-    func empty(width: Int? = nil) -> HostTensor {
-        HostTensor(shape: width.map { shape.dropLast() + [$0] } ?? shape)
     }
 }

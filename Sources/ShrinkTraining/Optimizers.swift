@@ -1,0 +1,2 @@
+import CHostKernels
+import ShrinkCompute

@@ -27,7 +27,7 @@ let package = Package(
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
         // Float kernels of the host, compiled for every instruction set of the architecture.
         .target(name: "CHostKernels"),
-        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "CHostKernels", "COpenBLAS"]),
+        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "CHostKernels", "CShrinkKernels", "COpenBLAS"]),
         .target(name: "ShrinkTraining", dependencies: ["ShrinkGraph", "ShrinkCompute", "CHostKernels"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),

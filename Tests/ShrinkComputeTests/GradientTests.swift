@@ -323,4 +323,46 @@ import Testing
         table["w"]!.buffer[3] += 1
         #expect(try #require(try executor.run(test.inputs)["loss"]).floats != before)
     }
+
+    /// Large enough for several tiles of every product, blocks of every sum over rows and shares of a table.
+    @Test func largeGradientsAreTheSameBitsForEveryNumberOfThreads() throws {
+        var test = try Case(batch: 2, tokens: 550)
+        let x = try test.rows("x", 140), gamma = try test.parameter("gamma", [140]), beta = try test.parameter("beta", [140])
+        let normed = try test.builder.add(.layerNorm(LayerNorm(epsilon: 1e-5)), [x, gamma, beta])
+        let weight = try test.parameter("w", [420, 140], scale: 0.1), bias = try test.parameter("b", [420])
+        var attention = Attention(heads: 2, keyValueHeads: 2, headSize: 70, scale: 0.1, isCausal: true)
+        attention.isPacked = true
+        let mixed = try test.builder.add(.attention(attention), [try test.builder.add(.linear(Linear()), [normed, weight, bias])])
+        try test.finish(try test.builder.add(.binary(Binary(.add)), [x, try test.builder.add(.unary(Unary(.geluTanh)), [mixed])]))
+        let graph = try test.builder.graph.differentiated()
+        let one = try HostExecutor(graph, threads: HostThreads(1)).run(test.inputs)
+        for count in [2, 3, 7] {
+            let executor = try HostExecutor(graph, threads: HostThreads(count))
+            for _ in 0..<3 {
+                for (name, tensor) in try executor.run(test.inputs) {
+                    #expect(tensor.floats.map(\.bitPattern) == one[name]?.floats.map(\.bitPattern), "\(name) with \(count) threads")
+                }
+            }
+        }
+    }
+
+    @Test func quantizationPassesGradientsStraightThrough() throws {
+        var test = try Case()
+        let x = try test.rows("x", 8), weight = try test.parameter("w", [6, 8])
+        var tanh = Unary(.tanh)
+        tanh.alsoQuantized = true
+        let results = try test.builder.addMultiple(.unary(tanh), [x])
+        let y = try test.builder.add(.linear(Linear()), [results[1], weight])
+        try test.finish(y)
+        let result = try HostExecutor(try test.builder.graph.differentiated()).run(test.inputs)
+        let gradient = try #require(result["gradient:x"]).floats
+        // The same model without quantization has almost the same gradient: codes are 1/255 of a row's range apart.
+        var plain = try Case()
+        let plainX = try plain.rows("x", 8), plainWeight = try plain.parameter("w", [6, 8])
+        try plain.finish(try plain.builder.add(.linear(Linear()), [try plain.builder.add(.unary(Unary(.tanh)), [plainX]), plainWeight]))
+        let expected = try #require(try HostExecutor(try plain.builder.graph.differentiated()).run(plain.inputs)["gradient:x"]).floats
+        let largest = expected.map(abs).max() ?? 0
+        #expect(zip(gradient, expected).allSatisfy { abs($0 - $1) <= 0.03 * largest })
+        #expect(gradient != expected, "it is quantized")
+    }
 }

@@ -13,8 +13,9 @@ let package = Package(
     targets: [
         // The runtime half: nothing here may import Foundation, Dispatch or Glibc.
         .target(name: "CShrinkKernels"),
+        .target(name: "CShrink"),
         .target(name: "ShrinkFormat"),
-        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels"]),
+        .target(name: "ShrinkRuntime", dependencies: ["ShrinkFormat", "CShrinkKernels", "CShrink"]),
 
         // The compiler half.
         .target(name: "ShrinkJSON"),
@@ -31,12 +32,14 @@ let package = Package(
         .target(name: "ShrinkTraining", dependencies: ["ShrinkGraph", "ShrinkCompute", "CHostKernels"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
-        .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels"]),
+        .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels", "ShrinkFormat"]),
+        // What the machine could do at most, for benchmarks; no part of the runtime.
+        .target(name: "CShrinkMachine", dependencies: ["CShrinkKernels"]),
         .executableTarget(
             name: "shrink",
             dependencies: [
                 "ShrinkFormat", "ShrinkRuntime", "ShrinkJSON", "ShrinkGraph", "ShrinkTokenizers", "ShrinkCheckpoints", "ShrinkModels",
-                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation",
+                "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation", "CShrinkMachine",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         // Times training steps, for comparisons with peers; not installed.
@@ -56,7 +59,7 @@ let package = Package(
         .testTarget(name: "ShrinkFormatTests", dependencies: ["ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(
             name: "ShrinkRuntimeTests",
-            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrinkKernels", "CAllocationCounter"]),
+            dependencies: ["ShrinkRuntime", "RuntimeTestSupport", "CShrink", "CShrinkKernels", "CAllocationCounter"]),
         .testTarget(name: "CShrinkKernelsTests", dependencies: ["CShrinkKernels"]),
         // Small models with the outputs of transformers, for the tests below.
         .target(
@@ -72,7 +75,8 @@ let package = Package(
         .testTarget(
             name: "ShrinkPackingTests",
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),
-        .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation"]),
+        .testTarget(name: "CShrinkMachineTests", dependencies: ["CShrinkMachine", "CShrinkKernels"]),
+        .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation", "ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),

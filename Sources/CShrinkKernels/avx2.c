@@ -13,30 +13,20 @@
 #define KERNEL(name) name##_avx2
 #define LINEAR_ROWS 2
 
-INLINE __m256i widen_codes(const uint8_t *codes) {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)codes));
-}
+#define PAIR_ROWS 2
 
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    __m128i dots[4];
-    UNROLL for (int four = 0; four < 4; four++) {
-        const uint8_t *const *r = rows + 4 * four;
-        __m256i sum[4];
-        UNROLL for (int j = 0; j < 4; j++) sum[j] = _mm256_setzero_si256();
-        for (size_t i = 0; i < codes; i += 16) {
-            __m256i a = widen_codes(q + i);
-            UNROLL for (int j = 0; j < 4; j++)
-                sum[j] = _mm256_add_epi32(sum[j], _mm256_madd_epi16(a, widen_codes(r[j] + i)));
-        }
-        __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
-        dots[four] = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-    }
-    vu all;
-    memcpy(&all, dots, sizeof all);
-    return all;
+INLINE vi multiply_pairs(vi sum, vi a, vi b) {
+    __m256i x[2], y[2];
+    memcpy(x, &a, sizeof a);
+    memcpy(y, &b, sizeof b);
+    UNROLL for (int i = 0; i < 2; i++) x[i] = _mm256_madd_epi16(x[i], y[i]);
+    vi products;
+    memcpy(&products, x, sizeof products);
+    return sum + products;
 }
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
 /* Without VNNI the byte products are pairwise sums in int16, which u8 x s8 overflows. With
  * a = code - 128, |a| <= 128 and |w| <= 127 they do not: a w = |a| (sign(a) w), pairs within 2 * 128 * 127.

@@ -6,48 +6,29 @@
 
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
 
+#define WIDE 64
 #include "linear_q8.h"
 
 #define KERNEL(name) name##_avx512
 #define LINEAR_ROWS 10
 
-/* Lane j of the result is the sum of the lanes of v[j]. */
-INLINE __m512i sums_of_lanes(__m512i v[16]) {
-    UNROLL for (int i = 0; i < 8; i++)
-        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
-    UNROLL for (int i = 0; i < 4; i++)
-        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
-    UNROLL for (int i = 0; i < 2; i++)
-        v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88), _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
-    __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88), _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
-    return sum;
-}
+#define PAIR_ROWS 12
 
-/* With k' = k - 128 as the signed operand: sum q k = sum q k' + 128 sum q. */
-INLINE vu code_dots(const uint8_t *q, const uint8_t *const rows[16], size_t codes) {
-    __m512i dots[16], sum = _mm512_setzero_si512();
-    const __m512i flip = _mm512_set1_epi8(-128), ones = _mm512_set1_epi8(1);
-    UNROLL for (int j = 0; j < 16; j++) dots[j] = _mm512_setzero_si512();
-    for (size_t i = 0; i < codes; i += 64) {
-        __mmask64 here = codes - i < 64 ? ((__mmask64)1 << (codes - i)) - 1 : ~(__mmask64)0;
-        __m512i a = _mm512_maskz_loadu_epi8(here, q + i);
-        sum = _mm512_dpbusd_epi32(sum, a, ones);
-        UNROLL for (int j = 0; j < 16; j++) {
-            __m512i b = _mm512_xor_si512(_mm512_maskz_loadu_epi8(here, rows[j] + i), flip);
-            dots[j] = _mm512_dpbusd_epi32(dots[j], a, b);
-        }
-    }
-    uint32_t of_q = (uint32_t)_mm512_reduce_add_epi32(sum);
-    return (vu)sums_of_lanes(dots) + 128u * of_q;
-}
+INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+#define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
 
 #include "float_kernels.inc"
+#include "attention_q8.inc"
 
-/* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. */
-INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block) {
+/* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. The first of
+ * `tiles` tiles would wait for the weights and the others not need the memory: so each fetches its share
+ * of the next block. A tile of few rows alone reads as fast as memory goes, with a shorter way ahead. */
+INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block, uint32_t tiles, uint32_t tile) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
     const uint8_t *x[4];
+    const size_t share = 128 / tiles;
+    const char *ahead = (const char *)w + steps * 128 + tile * steps * share;
     for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
     __m512i low[12], high[12];
     UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
@@ -56,6 +37,10 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
         if (rows < 4) {
             _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
             _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+        } else {
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+            ahead += share;
         }
         UNROLL for (int m = 0; m < rows; m++) {
             int32_t four;
@@ -78,10 +63,10 @@ static void linear_q8_avx512(const shrink_linear_q8_args *args) {
     uint32_t tiles = (args->rows + 11) / 12;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
         uint32_t first = 0;
-        for (uint32_t left = tiles; left > 0; left--) {
-            uint32_t rows = (args->rows - first + left - 1) / left;
+        for (uint32_t tile = 0; tile < tiles; tile++) {
+            uint32_t rows = (args->rows - first + tiles - tile - 1) / (tiles - tile);
             switch (rows) {
-#define CASE(r) case r: linear_q8_tile(r, args, first, block); break;
+#define CASE(r) case r: linear_q8_tile(r, args, first, block, tiles, tile); break;
                 CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
                 CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 #undef CASE

@@ -21,22 +21,21 @@ void shrink_system_deallocate(void *context, void *pointer) {
     free(pointer);
 }
 
-int shrink_file_open(const char *path, int *descriptor, uint64_t *byte_count) {
+int shrink_file_open(const char *path, int *descriptor) {
     int file;
     /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
     do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (file < 0 && errno == EINTR);
     if (file < 0) return errno;
-    struct stat status;
-    int error = 0;
-    if (fstat(file, &status) != 0) error = errno;
-    else if (S_ISDIR(status.st_mode)) error = EISDIR;
-    else if (!S_ISREG(status.st_mode)) error = ENODEV;
-    if (error != 0) {
-        close(file);
-        return error;
-    }
     *descriptor = file;
+    return 0;
+}
+
+int shrink_file_size(int descriptor, uint64_t *byte_count) {
+    struct stat status;
+    if (fstat(descriptor, &status) != 0) return errno;
+    if (S_ISDIR(status.st_mode)) return EISDIR;
+    if (!S_ISREG(status.st_mode)) return ENODEV;
     *byte_count = (uint64_t)status.st_size;
     return 0;
 }
@@ -71,4 +70,8 @@ void shrink_file_unmap(const void *base, uint64_t byte_count) {
 
 void shrink_file_close(int descriptor) {
     close(descriptor);
+}
+
+const char *shrink_environment(const char *name) {
+    return getenv(name);
 }

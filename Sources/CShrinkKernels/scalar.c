@@ -132,40 +132,65 @@ static void softmax_scalar(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = x[i] / sum;
 }
 
-static void attention_q8_scalar(const shrink_attention_q8_args *args) {
-    shrink_qrow_tail q = row_tail(args->q, args->head_dim);
-    for (uint32_t t = 0; t < args->length; t++) {
+static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query, uint32_t length, float *y) {
+    float *scores = args->scratch;
+    shrink_qrow_tail q = row_tail(query, args->head_dim);
+    for (uint32_t t = 0; t < length; t++) {
         const uint8_t *codes = args->k + t * args->k_stride;
         shrink_qrow_tail k = row_tail(codes, args->head_dim);
         int32_t dot = 0;
-        for (uint32_t d = 0; d < args->head_dim; d++)
-            dot = wrap_add(dot, wrap_mul(wrap_sub(args->q[d], q.zero), wrap_sub(codes[d], k.zero)));
-        args->scores[t] = ((float)dot * (q.scale * k.scale)) * args->scale;
+        for (uint32_t d = 0; d < args->head_dim; d++) dot += (query[d] - q.zero) * (codes[d] - k.zero);
+        scores[t] = ((float)dot * (q.scale * k.scale)) * args->scale;
     }
-    float sum = exponentials(args->scores, args->length);
-    for (uint32_t d = 0; d < args->head_dim; d++) args->y[d] = 0;
-    for (uint32_t t = 0; t < args->length; t++) {
-        const uint8_t *codes = args->v + t * args->v_stride;
-        shrink_qrow_tail v = row_tail(codes, args->head_dim);
-        float p = (args->scores[t] / sum) * v.scale;
-        for (uint32_t d = 0; d < args->head_dim; d++)
-            args->y[d] = args->y[d] + p * (float)wrap_sub(codes[d], v.zero);
+    float sum = exponentials(scores, length), top = 0;
+    for (uint32_t t = 0; t < length; t++) {
+        scores[t] = scores[t] * row_tail(args->v + t * args->v_stride, args->head_dim).scale;
+        top = scores[t] > top ? scores[t] : top;
+    }
+    float factor = clamp(32767.0f / top, 0, 3e38f), unit = (top * (1.0f / 32767.0f)) / sum;
+    for (uint32_t d = 0; d < args->head_dim; d++) {
+        float total = 0;
+        for (uint32_t first = 0; first < length; first += SHRINK_ATTENTION_PIECE) {
+            int32_t piece = 0;
+            for (uint32_t t = first; t < length && t < first + SHRINK_ATTENTION_PIECE; t++) {
+                const uint8_t *codes = args->v + t * args->v_stride;
+                int32_t weight = (int32_t)round_to_even(clamp(scores[t] * factor, 0, 32767));
+                piece += weight * (codes[d] - row_tail(codes, args->head_dim).zero);
+            }
+            total = total + (float)piece;
+        }
+        y[d] = total * unit;
     }
 }
 
-static void attention_f32_scalar(const shrink_attention_f32_args *args) {
-    for (uint32_t t = 0; t < args->length; t++) {
+static void attention_q8_scalar(const shrink_attention_q8_args *args) {
+    for (uint32_t i = 0; i < args->tokens; i++)
+        for (uint32_t h = 0; h < args->heads; h++)
+            attend_q8(args, args->q + i * args->q_stride + h * shrink_qrow_bytes(args->head_dim),
+                      args->length + i * args->growth, args->y + i * args->y_stride + (size_t)h * args->head_dim);
+}
+
+static void attend_f32(const shrink_attention_f32_args *args, const float *q, uint32_t length, float *y) {
+    float *scores = args->scratch;
+    for (uint32_t t = 0; t < length; t++) {
         const float *k = args->k + t * args->k_stride;
         lanes sum = {{0}};
         for (uint32_t d = 0; d < args->head_dim; d++)
-            sum.lane[d % 16] = sum.lane[d % 16] + args->q[d] * k[d];
-        args->scores[t] = fold(&sum) * args->scale;
+            sum.lane[d % 16] = sum.lane[d % 16] + q[d] * k[d];
+        scores[t] = fold(&sum) * args->scale;
     }
-    softmax_scalar(args->scores, args->length);
-    for (uint32_t d = 0; d < args->head_dim; d++) args->y[d] = 0;
-    for (uint32_t t = 0; t < args->length; t++)
+    softmax_scalar(scores, length);
+    for (uint32_t d = 0; d < args->head_dim; d++) y[d] = 0;
+    for (uint32_t t = 0; t < length; t++)
         for (uint32_t d = 0; d < args->head_dim; d++)
-            args->y[d] = args->y[d] + args->scores[t] * args->v[t * args->v_stride + d];
+            y[d] = y[d] + scores[t] * args->v[t * args->v_stride + d];
+}
+
+static void attention_f32_scalar(const shrink_attention_f32_args *args) {
+    for (uint32_t i = 0; i < args->tokens; i++)
+        for (uint32_t h = 0; h < args->heads; h++)
+            attend_f32(args, args->q + i * args->q_stride + (size_t)h * args->head_dim, args->length + i * args->growth,
+                       args->y + i * args->y_stride + (size_t)h * args->head_dim);
 }
 
 /* -- Rows -- */

@@ -10,8 +10,14 @@
 
 extern const shrink_kernels shrink_kernels_scalar;
 #if defined(__x86_64__)
+extern const shrink_kernels shrink_kernels_sse41;
 extern const shrink_kernels shrink_kernels_avx2;
+extern const shrink_kernels shrink_kernels_avxvnni;
 extern const shrink_kernels shrink_kernels_avx512;
+#elif defined(__aarch64__)
+extern const shrink_kernels shrink_kernels_neon;
+extern const shrink_kernels shrink_kernels_dotprod;
+extern const shrink_kernels shrink_kernels_i8mm;
 #endif
 
 /* Sums of int32 that wrap: exact where the contract bounds the result, never undefined elsewhere. */

@@ -1,7 +1,8 @@
 /* Sixteen float lanes in clang's vector extension: the compiler makes one zmm, two ymm or four
  * narrower registers of them, and the values of a lane are the same on all. A file includes this
  * after its `#pragma clang attribute push`, for the functions take vectors in registers and must be
- * inlined under one set of target features. */
+ * inlined under one set of target features. WIDE, where it is defined, is the lanes of a wider vector,
+ * a multiple of 16, for functions of many dependent steps. */
 #ifndef SHRINK_VECTOR_H
 #define SHRINK_VECTOR_H
 
@@ -11,6 +12,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 #define LANES 16
+#define ROUND_MAGIC_BITS 0x4b400000 /* of ROUND_MAGIC */
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define INLINE static inline __attribute__((always_inline))
 
@@ -18,21 +20,31 @@ typedef float vf __attribute__((ext_vector_type(16)));
 typedef int32_t vi __attribute__((ext_vector_type(16)));
 typedef uint32_t vu __attribute__((ext_vector_type(16)));
 typedef uint8_t vb __attribute__((ext_vector_type(16)));
+typedef uint16_t vh __attribute__((ext_vector_type(16)));
 typedef float vf_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+typedef int32_t vi_unaligned __attribute__((ext_vector_type(16), aligned(1)));
+typedef uint16_t vh_unaligned __attribute__((ext_vector_type(16), aligned(1)));
 typedef uint8_t vb_unaligned __attribute__((ext_vector_type(16), aligned(1)));
 
 INLINE vf load(const float *p) { return *(const vf_unaligned *)p; }
 INLINE void store(float *p, vf v) { *(vf_unaligned *)p = v; }
 INLINE vb load_bytes(const uint8_t *p) { return *(const vb_unaligned *)p; }
 INLINE void store_bytes(uint8_t *p, vb v) { *(vb_unaligned *)p = v; }
+INLINE vi load_words(const uint32_t *p) { return *(const vi_unaligned *)p; }
+INLINE void store_words(uint32_t *p, vu v) { *(vi_unaligned *)p = (vi)v; }
+/* The low 16 bits of every lane. */
+INLINE void store_halves(uint16_t *p, vi v) { *(vh_unaligned *)p = __builtin_convertvector(v, vh); }
 
-/* The first `count` (< 16) lanes; the others read as +0 and are not written. */
+/* The first `count` (< 16) lanes; the others read as +0 and are not written. None is the usual case, and
+ * a call of memcpy would cost as much as the rest of a short row. */
 INLINE vf load_first(const float *p, size_t count) {
     vf v = 0;
-    memcpy(&v, p, count * sizeof(float));
+    if (count > 0) memcpy(&v, p, count * sizeof(float));
     return v;
 }
-INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * sizeof(float)); }
+INLINE void store_first(float *p, vf v, size_t count) {
+    if (count > 0) memcpy(p, &v, count * sizeof(float));
+}
 
 INLINE vf as_float(vi v) { return (vf)v; }
 INLINE vi as_bits(vf v) { return (vi)v; }
@@ -79,67 +91,42 @@ INLINE float fold(vf v) {
 INLINE vf at_least(vf v, vf low) { return v > low ? v : low; }
 INLINE vf at_most(vf v, vf high) { return v < high ? v : high; }
 
-INLINE float lowest(vf v) {
-    float low = v[0];
-    for (int i = 1; i < LANES; i++) low = v[i] < low ? v[i] : low;
-    return low;
-}
+/* The extremes over lanes that hold no NaN. */
 INLINE float highest(vf v) {
-    float high = v[0];
-    for (int i = 1; i < LANES; i++) high = v[i] > high ? v[i] : high;
-    return high;
+    __typeof__(v.lo) eight = v.lo > v.hi ? v.lo : v.hi;
+    __typeof__(eight.lo) four = eight.lo > eight.hi ? eight.lo : eight.hi;
+    __typeof__(four.lo) two = four.lo > four.hi ? four.lo : four.hi;
+    return two.x > two.y ? two.x : two.y;
 }
+INLINE float lowest(vf v) { return -highest(-v); }
 
 /* |v| < 2^22. */
 INLINE vf round_to_even(vf v) { return (v + ROUND_MAGIC) - ROUND_MAGIC; }
 
-#define FIRST(c) vf p = c;
-#define NEXT(c) p = p * r + c;
+/* The functions of one vector, and of the wide one where there is one: four chains of dependent steps in
+ * flight at a time take less than four after each other. */
+#define OVERLOADED __attribute__((overloadable))
+#define VF vf
+#define VI vi
+#define SPLIT split
+#include "elementary.inc"
+#undef VF
+#undef VI
+#undef SPLIT
 
-INLINE vf exp_polynomial(vf r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
-INLINE vf erf_part_0(vf r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
-INLINE vf erf_part_1(vf r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
-INLINE vf erf_part_2(vf r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
-INLINE vf erf_part_3(vf r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
-
-/* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST; elsewhere garbage, but
- * `rest` is NaN where x is. The low bits of x log2(e) + magic are n. */
-typedef struct { vf power, rest; } split;
-
-INLINE split split_exponential(vf x) {
-    vf shifted = x * EXP_LOG2E + ROUND_MAGIC;
-    vf n = shifted - ROUND_MAGIC;
-    vf r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
-    return (split){as_float((as_bits(shifted) << 23) + 0x3f800000), (exp_polynomial(r) * (r * r)) + r};
-}
-
-INLINE vf exponential(vf x) {
-    split e = split_exponential(x);
-    vf y = (e.rest + 1.0f) * e.power;
-    y = x < EXP_LOWEST ? (vf)0 : y;
-    return x > EXP_HIGHEST ? (vf)__builtin_inff() : y;
-}
-
-INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
-
-INLINE vf error_function(vf x) {
-    vf t = (x * x) * ERF_SLOPE - ERF_CENTRE, square = t * t, r = square * square;
-    vf p = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
-    vf y = x * (t * p + ERF_CONSTANT);
-    y = x >= ERF_LIMIT ? (vf)1.0f : y;
-    return x <= -ERF_LIMIT ? (vf)-1.0f : y;
-}
-
-/* With g = exp(2|x|) - 1: g / (g + 2), which is 1 from |x| = 10 on. */
-INLINE vf hyperbolic_tangent(vf x) {
-    const vi sign = (vi)(int32_t)0x80000000;
-    vf magnitude = as_float(as_bits(x) & ~sign);
-    split e = split_exponential(2.0f * (magnitude > 10.0f ? (vf)10.0f : magnitude));
-    vf g = e.power * e.rest + (e.power - 1.0f);
-    return as_float(as_bits(g / (g + 2.0f)) | (as_bits(x) & sign));
-}
-
-#undef FIRST
-#undef NEXT
+#ifdef WIDE
+typedef float wf __attribute__((ext_vector_type(WIDE)));
+typedef int32_t wi __attribute__((ext_vector_type(WIDE)));
+typedef float wf_unaligned __attribute__((ext_vector_type(WIDE), aligned(1)));
+INLINE wf load_wide(const float *p) { return *(const wf_unaligned *)p; }
+INLINE void store_wide(float *p, wf v) { *(wf_unaligned *)p = v; }
+#define VF wf
+#define VI wi
+#define SPLIT wide_split
+#include "elementary.inc"
+#undef VF
+#undef VI
+#undef SPLIT
+#endif
 
 #endif

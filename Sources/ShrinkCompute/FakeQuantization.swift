@@ -19,17 +19,19 @@ enum FakeQuantization {
     }
 
     /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
-    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes. `output` may be `input`.
+    /// roundings (`quantize_row` of its kernels), so that equal inputs get equal codes. `output` may be `input`. `steps` gets the step between two codes
+    /// of each group of each row.
     static func activations(
-        _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, rows: Int, width: Int, groups: Int, on threads: HostThreads
+        _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, steps: UnsafeMutablePointer<Float>, rows: Int, width: Int,
+        groups: Int, on threads: HostThreads
     ) {
         let width = width / groups
         threads.forRows(rows * groups, width: width) { groups in
-            for group in groups { activations(input + group * width, output + group * width, width: width) }
+            for group in groups { steps[group] = activations(input + group * width, output + group * width, width: width) }
         }
     }
 
-    private static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) {
+    private static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) -> Float {
         var low: Float = 0, high: Float = 0
         for index in 0..<width {
             low = min(low, input[index])
@@ -40,6 +42,20 @@ enum FakeQuantization {
         for index in 0..<width {
             let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
             output[index] = (code - zero) * scale
+        }
+        return scale
+    }
+
+    /// The shares that one row of attention gives to positions, `steps` being those of their values, each
+    /// `stride` after the one before: what a code counts, share times step, becomes a whole number of
+    /// 1/32767 of the largest, as in the runtime (`attention_q8` of its kernels).
+    static func shares(_ p: UnsafeMutablePointer<Float>, count: Int, steps: UnsafePointer<Float>, stride: Int) {
+        var top: Float = 0
+        for t in 0..<count { top = max(top, p[t] * steps[t * stride]) }
+        let factor = 32767 / top, unit = top / 32767
+        for t in 0..<count {
+            let step = steps[t * stride]
+            p[t] = (p[t] * step * factor).rounded(.toNearestOrEven) * unit / step
         }
     }
 }

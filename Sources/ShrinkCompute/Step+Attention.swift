@@ -48,6 +48,7 @@ extension Step {
         let tokens = shape(result).dropLast().last ?? 1, sequences = rows(result) / max(tokens, 1), blas = executor.blas
         let lengths = try lengths(node.inputs.dropFirst(attention.isPacked ? 1 : 3).first, sequences: sequences)
         let sums = attention.savesLogSumExp ? try pointer(node.results.last!) : nil
+        let steps = attention.isPacked ? nil : self.steps[node.inputs[2]]
         let scratchCount = min(Step.block, tokens) * tokens, scratch = executor.scratch(threads.count * scratchCount)
         threads.forEach(sequences * heads) { task, worker in
             let head = task % heads, shared = head / (heads / attention.keyValueHeads), first = task / heads * tokens
@@ -59,6 +60,13 @@ extension Step {
                     Factor(base: q.head(head, row: row), stride: q.stride),
                     Factor(base: k.head(shared, row: first), stride: k.stride, isTransposed: true), into: block, scores.stride)
                 kernels.softmax(block, scores, sums.map { $0 + row * heads + head }, heads)
+                if let steps {
+                    for query in 0..<rows.count {
+                        let seen = min(scores.visible + query * scores.step, scores.count)
+                        FakeQuantization.shares(
+                            block + query * scores.stride, count: seen, steps: steps.base + first * steps.width + shared, stride: steps.width)
+                    }
+                }
                 blas.multiply(
                     rows: rows.count, columns: size, inner: scores.columns, Factor(base: block, stride: scores.stride),
                     Factor(base: v.head(shared, row: first), stride: v.stride), into: y.head(head, row: row), y.stride)

@@ -88,7 +88,9 @@ extension Step {
     }
 
     private func quantize(_ x: ValueID, into result: ValueID, groups: Int = 1) throws {
-        FakeQuantization.activations(try pointer(x), try pointer(result), rows: rows(x), width: width(x), groups: groups, on: threads)
+        let steps = HostTensor(shape: [rows(x), groups])
+        self.steps[result] = steps
+        FakeQuantization.activations(try pointer(x), try pointer(result), steps: steps.base, rows: rows(x), width: width(x), groups: groups, on: threads)
     }
 
     // MARK: Rows of tables

@@ -9,6 +9,8 @@ final class Step {
     let tokens: Int
     /// By value index; of parameters, while their node runs.
     var pointers: [UnsafeMutablePointer<Float>?]
+    /// Of quantized values: the steps between two codes, [rows, groups].
+    var steps: [ValueID: HostTensor] = [:]
     private var integers: [ValueID: [Int32]] = [:]
     private let inputs: HostInputs
     /// Outputs to which their last operations add.

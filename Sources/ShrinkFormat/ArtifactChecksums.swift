@@ -3,7 +3,9 @@
 extension ArtifactDirectory {
     /// Compares the contents of the entries with their checksums: always all but the weights, and
     /// those too when asked. Throws `invalidArtifact` with the offset of the damaged entry.
-    public func verify(_ file: UnsafeRawBufferPointer, includingWeights: Bool) throws(RuntimeError) {
+    public func verify(
+        _ file: UnsafeRawBufferPointer, includingWeights: Bool, blockFunction: SHA256.BlockFunction? = nil
+    ) throws(RuntimeError) {
         guard let sums = self[.checksums], file.count >= sums.upperBound else {
             throw RuntimeError(.invalidArtifact, "SHA256SUMS is missing", 0)
         }
@@ -23,7 +25,7 @@ extension ArtifactDirectory {
             cursor += lineByteCount
 
             if entry == .weights && !includingWeights { continue }
-            let digest = SHA256.digest(of: UnsafeRawBufferPointer(rebasing: file[range]))
+            let digest = SHA256.digest(of: UnsafeRawBufferPointer(rebasing: file[range]), blockFunction: blockFunction)
             for i in digest.indices
             where file[line + 2 * i] != Self.hexDigit(digest[i] >> 4) || file[line + 2 * i + 1] != Self.hexDigit(digest[i] & 15) {
                 throw RuntimeError(.invalidArtifact, "an entry is damaged: its checksum differs", range.lowerBound)

@@ -15,6 +15,10 @@ public struct RuntimeError: Error, Sendable {
         /// The CPU lacks the instruction set that was asked for.
         case unsupportedISA = 7
         case cancelled = 8
+        /// This machine computes something else than the one that packed the model.
+        case selfTestFailed = 9
+        /// A saved state is damaged, made up or of another model; `detail` is the byte offset.
+        case invalidState = 10
     }
 
     public var code: Code

@@ -8,8 +8,15 @@ public struct SHA256: Sendable {
     ]
     private var block = InlineArray<64, UInt8>(repeating: 0)
     private var byteCount: UInt64 = 0
+    private let blockFunction: BlockFunction?
 
-    public init() {}
+    /// Compresses so many blocks of 64 bytes into the eight words of a state (section 6.2.2).
+    public typealias BlockFunction = @convention(c) (UnsafeMutablePointer<UInt32>?, UnsafePointer<UInt8>?, Int) -> Void
+
+    /// `blockFunction`: what the processor has for the purpose; nil computes it here.
+    public init(blockFunction: BlockFunction? = nil) {
+        self.blockFunction = blockFunction
+    }
 
     /// Adds bytes to the message.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
@@ -51,8 +58,8 @@ public struct SHA256: Sendable {
         return digest
     }
 
-    public static func digest(of bytes: UnsafeRawBufferPointer) -> Digest {
-        var hash = SHA256()
+    public static func digest(of bytes: UnsafeRawBufferPointer, blockFunction: BlockFunction? = nil) -> Digest {
+        var hash = SHA256(blockFunction: blockFunction)
         hash.update(bytes)
         return hash.digest()
     }
@@ -65,6 +72,13 @@ public struct SHA256: Sendable {
     }
 
     private mutating func compress(_ source: UnsafeRawPointer, blocks: Int) {
+        if let blockFunction {
+            withUnsafeMutableBytes(of: &state) { words in
+                blockFunction(
+                    words.baseAddress?.assumingMemoryBound(to: UInt32.self), source.assumingMemoryBound(to: UInt8.self), blocks)
+            }
+            return
+        }
         var (h0, h1, h2, h3) = (state[0], state[1], state[2], state[3])
         var (h4, h5, h6, h7) = (state[4], state[5], state[6], state[7])
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 16) { buffer in

@@ -148,11 +148,12 @@ extension TokenizerTables {
     }
 
     private func verifyMap(_ section: TokenizerSection) throws(TokenizerTablesError) {
+        if byteCount(section) == 0 { return }
+        try require(byteCount(section) % 4 == 0, section, "a map has no whole number of words")
         let words = byteCount(section) / 4
-        if words == 0 { return }
         let map = base + sections[section.rawValue].offset
         let count = Int(Self.word(map, 0))
-        try require(byteCount(section) % 4 == 0 && count <= (words - 1) / 2, section, "a map is larger than its section")
+        try require(count <= (words - 1) / 2, section, "a map is larger than its section")
         let scalars = words - 1 - count * 2
         for i in 0..<count {
             let place = Self.word(map, 2 + i * 2)

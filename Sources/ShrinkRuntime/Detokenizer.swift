@@ -5,7 +5,7 @@ import ShrinkFormat
 /// Over a whole sequence the result equals `decode` of the `tokenizers` library. Bytes that cannot
 /// become a character any more come out as U+FFFD.
 public struct Detokenizer {
-    private let tables: TokenizerTables
+    let tables: TokenizerTables
     private let skipsSpecialTokens: Bool
     private var stream = UTF8Stream()
     private var isFirst = true

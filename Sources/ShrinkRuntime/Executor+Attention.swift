@@ -1,82 +1,111 @@
 import CShrinkKernels
 import ShrinkFormat
 
+/// How attention is cut into kernel calls: query rows of as many heads and tokens as share keys and
+/// values, within a bound that keeps a worker's scores in its cache.
+struct AttentionShape {
+    /// Query rows of one call.
+    private static let mostRows = 64
+    /// Tokens whose float output is held until all of their heads are done.
+    static let tokenTile = 64
+
+    let sharedHeads: Int
+    /// Heads of one call; they use the same keys and values.
+    let heads: Int
+    let headRuns: Int
+    /// Tokens of one call.
+    let tokens: Int
+
+    init(heads: Int, sharedHeads: Int) {
+        let group = heads / sharedHeads
+        self.sharedHeads = sharedHeads
+        headRuns = (group &+ Self.mostRows &- 1) / Self.mostRows
+        self.heads = (group &+ headRuns &- 1) / headRuns
+        tokens = min(Self.tokenTile, Self.mostRows / self.heads)
+    }
+
+    func rows(chunk: Int) -> Int { heads &* min(tokens, chunk) }
+}
+
 extension Executor {
+    /// Tiles of tokens one after the other; the calls of a tile are shared out, then its rows are quantized.
+    func runAttention(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
+        let q = instruction.pointee[0]
+        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(instruction.pointee[1].groups))
+        let quantizes = instruction.pointee[4].isPresent
+        var first = 0
+        while first < tokenCount {
+            let tokens = min(tokenCount &- first, AttentionShape.tokenTile)
+            let calls = (tokens &+ shape.tokens &- 1) / shape.tokens &* shape.sharedHeads &* shape.headRuns
+            let products = tokens &* q.width &* visiblePositions(first &+ tokens &- 1, instruction)
+            workers.perform(
+                Task(executor, instruction, .heads, itemCount: calls, firstRow: first),
+                isSmall: products < Self.smallAttentionProducts)
+            if quantizes {
+                workers.perform(
+                    Task(executor, instruction, .quantizeAttention, itemCount: tokens, firstRow: first),
+                    isSmall: tokens &* q.width < Self.smallElements)
+            }
+            first &+= tokens
+        }
+    }
+
     /// Positions that a row attends to.
-    private func length(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) -> Int {
+    private func visiblePositions(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) -> Int {
         instruction.pointee.integers[0] == 1 ? position &+ row &+ 1 : tokenCount
     }
 
-    /// Splits by rows when there are enough of them; else by heads, whose float output is quantized
-    /// when all are done.
-    func runAttention(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
-        let q = instruction.pointee[0]
-        let isSmall = tokenCount &* q.width &* length(tokenCount &- 1, instruction) < Self.smallAttentionProducts
-        if isSmall || tokenCount >= 2 * workers.count {
-            workers.perform(Task(executor, instruction, .rows, itemCount: tokenCount), isSmall: isSmall)
-            return
-        }
-        let heads = Int(q.groups)
-        workers.perform(Task(executor, instruction, .heads, itemCount: tokenCount &* heads), isSmall: false)
-        if instruction.pointee[4].isPresent {
-            let isSmall = tokenCount &* q.width < Self.smallElements
-            workers.perform(Task(executor, instruction, .quantizeAttention, itemCount: tokenCount), isSmall: isSmall)
-        }
-    }
-
-    /// All heads of a row, to the float output or the worker's scratch row, then quantized.
-    func attend(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
+    /// The float output of a row, or what stands in for it until the next tile.
+    private func attentionRow(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) -> UnsafeMutablePointer<Float> {
         let out = instruction.pointee[3]
-        let y = out.isPresent ? out.floats(row) : scratchRow(worker)
-        for head in 0..<Int(instruction.pointee[0].groups) {
-            attend(row, head, instruction, worker, y)
-        }
-        let quantizedOut = instruction.pointee[4]
-        if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
-    }
-
-    /// Item: row × heads + head. There are fewer than 2 × workers rows, as many as scratch rows.
-    func attendHead(_ item: Int, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
-        let heads = Int(instruction.pointee[0].groups)
-        let row = item / heads
-        attend(row, item % heads, instruction, worker, sharedRow(row, instruction))
+        if out.isPresent { return out.floats(row) }
+        return attentionRows + (row % AttentionShape.tokenTile) &* instruction.pointee[0].width
     }
 
     func quantizeAttention(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>) {
         let quantizedOut = instruction.pointee[4]
-        quantizeGroups(sharedRow(row, instruction), to: quantizedOut, row: quantizedOut.row(row))
+        quantizeGroups(attentionRow(row, instruction), to: quantizedOut, row: quantizedOut.row(row))
     }
 
-    private func sharedRow(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) -> UnsafeMutablePointer<Float> {
-        let out = instruction.pointee[3]
-        return out.isPresent ? out.floats(row) : scratchRow(row)
-    }
-
-    private func attend(
-        _ row: Int, _ head: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int,
-        _ y: UnsafeMutablePointer<Float>
-    ) {
+    /// Item: (run of tokens, shared head, run of its heads) of the tile that starts at `firstRow`.
+    func attend(_ item: Int, of instruction: UnsafePointer<DecodedInstruction>, firstRow: Int, worker: Int) {
         let q = instruction.pointee[0]
         let k = instruction.pointee[1]
         let v = instruction.pointee[2]
-        let sharedHead = head / (Int(q.groups) / Int(k.groups))
+        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
+        let runs = shape.sharedHeads &* shape.headRuns
+        let row = firstRow &+ item / runs &* shape.tokens
+        let tokens = min(shape.tokens, min(tokenCount, firstRow &+ AttentionShape.tokenTile) &- row)
+        let sharedHead = item % runs / shape.headRuns
+        let group = Int(q.groups) / shape.sharedHeads
+        let headInGroup = item % shape.headRuns &* shape.heads
+        let heads = min(shape.heads, group &- headInGroup)
+        let head = sharedHead &* group &+ headInGroup
+
         let query = q.row(row) + head &* q.groupByteCount
         let keys = k.address + sharedHead &* k.groupByteCount
         let values = v.address + sharedHead &* v.groupByteCount
-        let workerScores = (scores + worker &* scoreByteCount).assumingMemoryBound(to: Float.self)
-        let length = UInt32(truncatingIfNeeded: self.length(row, instruction))
-        let headOutput = y + head &* Int(q.columns)
+        let out = instruction.pointee[3]
+        let y = attentionRow(row, instruction) + head &* Int(q.columns)
+        let yStride = out.isPresent ? out.rowByteCount / 4 : q.width
+        let length = UInt32(truncatingIfNeeded: visiblePositions(row, instruction))
+        let growth: UInt32 = instruction.pointee.integers[0] == 1 ? 1 : 0
+        let scratch = attentionScratch + worker &* attentionScratchByteCount
         if q.isQuantized {
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),
-                v: values.assumingMemoryBound(to: UInt8.self), k_stride: k.rowByteCount, v_stride: v.rowByteCount,
-                length: length, head_dim: q.columns, scale: instruction.pointee.float, scores: workerScores, y: headOutput)
+                v: values.assumingMemoryBound(to: UInt8.self), q_stride: q.rowByteCount, k_stride: k.rowByteCount,
+                v_stride: v.rowByteCount, tokens: UInt32(truncatingIfNeeded: tokens), heads: UInt32(truncatingIfNeeded: heads),
+                length: length, growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch,
+                y: y, y_stride: yStride)
             kernels.pointee.attention_q8(&arguments)
         } else {
             var arguments = shrink_attention_f32_args(
                 q: query.assumingMemoryBound(to: Float.self), k: keys.assumingMemoryBound(to: Float.self),
-                v: values.assumingMemoryBound(to: Float.self), k_stride: k.rowByteCount / 4, v_stride: v.rowByteCount / 4,
-                length: length, head_dim: q.columns, scale: instruction.pointee.float, scores: workerScores, y: headOutput)
+                v: values.assumingMemoryBound(to: Float.self), q_stride: q.rowByteCount / 4, k_stride: k.rowByteCount / 4,
+                v_stride: v.rowByteCount / 4, tokens: UInt32(truncatingIfNeeded: tokens),
+                heads: UInt32(truncatingIfNeeded: heads), length: length, growth: growth, head_dim: q.columns,
+                scale: instruction.pointee.float, scratch: scratch, y: y, y_stride: yStride)
             kernels.pointee.attention_f32(&arguments)
         }
     }

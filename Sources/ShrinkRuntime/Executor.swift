@@ -11,8 +11,12 @@ struct Executor {
     let tokenCount: Int
     /// Position of the step's first token.
     let position: Int
-    let scores: UnsafeMutableRawPointer
-    let scoreByteCount: Int
+    /// One for each worker.
+    let attentionScratch: UnsafeMutableRawPointer
+    let attentionScratchByteCount: Int
+    /// Float output of attention for a tile of tokens, where the program wants only its quantized form.
+    let attentionRows: UnsafeMutablePointer<Float>
+    /// One for each worker.
     let scratchRows: UnsafeMutableRawPointer
     let scratchRowByteCount: Int
 
@@ -51,8 +55,7 @@ struct Executor {
         case .binary: binary(row, instruction)
         case .rotary: rotate(row, instruction)
         case .l2Normalize: l2Normalize(row, instruction)
-        case .attention: attend(row, instruction, worker)
-        case .linear, .selectRow, .meanRows: break
+        case .linear, .attention, .selectRow, .meanRows: break
         }
     }
 

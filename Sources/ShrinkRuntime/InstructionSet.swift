@@ -1,7 +1,7 @@
 import CShrinkKernels
 import ShrinkFormat
 
-/// The instruction sets that kernels exist or have a place for, worst to best on each architecture.
+/// The instruction sets that kernels exist for, worst to best on each architecture.
 public enum InstructionSet: Int32, Sendable, CaseIterable {
     case scalar = 0, sse41, avx2, avxVNNI, avx512VNNI, neon, dotprod, i8mm
 
@@ -10,7 +10,7 @@ public enum InstructionSet: Int32, Sendable, CaseIterable {
         case ready
         /// Built in, but this CPU lacks it.
         case notOnCPU
-        /// No kernels for it in this library.
+        /// No kernels for it in this library: it belongs to another architecture.
         case notBuilt
     }
 

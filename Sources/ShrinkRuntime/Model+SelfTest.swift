@@ -13,12 +13,19 @@ extension Model {
     public func selfTest(
         _ test: SelfTest, instructionSet: InstructionSet? = nil, threads: Int = 1
     ) throws(RuntimeError) -> Bool {
+        var options = SessionOptions(kind: test.kind)
+        options.threads = threads
+        options.instructionSet = instructionSet
+        return try selfTest(test, options)
+    }
+
+    /// The same by a session with these options but for the context and the chunk, which the test decides.
+    func selfTest(_ test: SelfTest, _ options: SessionOptions) throws(RuntimeError) -> Bool {
         let memory = try RawMemory(byteCount: test.tokenCount * 4, from: reference.allocator)
         let tokens = memory.base.bindMemory(to: UInt32.self, capacity: test.tokenCount)
         for i in 0..<test.tokenCount { (tokens + i).initialize(to: test.token(i)) }
         let digest = try outputDigest(
-            kind: test.kind, tokens: UnsafeBufferPointer(start: tokens, count: test.tokenCount),
-            instructionSet: instructionSet, threads: threads)
+            tokens: UnsafeBufferPointer(start: tokens, count: test.tokenCount), options)
         for i in digest.indices where digest[i] != test.digest[i] { return false }
         return true
     }
@@ -28,10 +35,17 @@ extension Model {
         kind: EntryRecord.Kind, tokens: UnsafeBufferPointer<UInt32>, instructionSet: InstructionSet? = nil, threads: Int = 1
     ) throws(RuntimeError) -> SHA256.Digest {
         var options = SessionOptions(kind: kind)
-        options.context = max(tokens.count, 1)
-        options.chunk = max(tokens.count, 1)
         options.threads = threads
         options.instructionSet = instructionSet
+        return try outputDigest(tokens: tokens, options)
+    }
+
+    private func outputDigest(
+        tokens: UnsafeBufferPointer<UInt32>, _ given: SessionOptions
+    ) throws(RuntimeError) -> SHA256.Digest {
+        var options = given
+        options.context = max(tokens.count, 1)
+        options.chunk = max(tokens.count, 1)
         var session = try Session(self, options)
         let output = try session.step(tokens)
         var hash = SHA256()

@@ -1,3 +1,4 @@
+import CShrinkKernels
 import ShrinkFormat
 
 /// A verified artifact, ready for sessions. Immutable: any number of threads may make sessions from
@@ -25,19 +26,26 @@ public struct Model: ~Copyable, Sendable {
     /// Opens an artifact. Throws `inputOutput` (detail: errno), `limitExceeded`, `outOfMemory`,
     /// `invalidArtifact` (detail: byte offset or record index), `unsupportedVersion`.
     public init(path: UnsafePointer<CChar>, options: Options = Options()) throws(RuntimeError) {
-        let bytes = try ArtifactBytes(
-            path: path, readingIntoMemory: options.readsIntoMemory, maximumByteCount: options.maximumByteCount,
-            allocator: options.allocator)
-        try self.init(artifact: bytes, options: options)
+        try self.init(artifact: ArtifactBytes(path: path, options: options), options: options)
     }
 
-    /// An artifact in memory, aligned to 64 bytes, that the caller keeps unchanged as long as the
-    /// model or one of its sessions lives.
+    /// The same from a regular file that is open for reading, whatever its offset. The descriptor
+    /// stays the caller's, who may close it afterwards.
+    public init(descriptor: Int32, options: Options = Options()) throws(RuntimeError) {
+        try self.init(artifact: ArtifactBytes(descriptor: descriptor, options: options), options: options)
+    }
+
+    /// An artifact in memory. With `readsIntoMemory` it is copied; otherwise it is aligned to 64 bytes, and the
+    /// caller keeps it unchanged as long as the model or one of its sessions lives.
     public init(unowned bytes: UnsafeRawBufferPointer, options: Options = Options()) throws(RuntimeError) {
         guard bytes.count <= options.maximumByteCount else {
             throw RuntimeError(.limitExceeded, "the artifact is larger than the limit", bytes.count)
         }
-        try self.init(artifact: ArtifactBytes(unowned: bytes), options: options)
+        if options.readsIntoMemory {
+            try self.init(artifact: ArtifactBytes(copying: bytes, options: options), options: options)
+        } else {
+            try self.init(artifact: ArtifactBytes(unowned: bytes), options: options)
+        }
     }
 
     /// The parts of an artifact that is being made, in memory that the caller keeps unchanged as
@@ -56,7 +64,8 @@ public struct Model: ~Copyable, Sendable {
     private init(artifact: consuming ArtifactBytes, options: Options) throws(RuntimeError) {
         let bytes = artifact.bytes
         let directory = try ArtifactDirectory(reading: bytes)
-        try directory.verify(bytes, includingWeights: options.verifiesWeights)
+        try directory.verify(
+            bytes, includingWeights: options.verifiesWeights, blockFunction: shrink_sha256_accelerated())
         guard let program = directory[.program], let weights = directory[.weights] else {
             throw RuntimeError(.invalidArtifact, "an entry is missing", 0)
         }
@@ -88,10 +97,15 @@ public struct Model: ~Copyable, Sendable {
     /// The verified program: entry points, limits, labels.
     public var program: ProgramView { reference.program }
 
+    /// Identifies the contents of the artifact: the SHA-256 of its `SHA256SUMS`, which names the digest of
+    /// every other entry; for a model made of parts that of its program.
+    public var fingerprint: SHA256.Digest { reference.fingerprint }
+
+    /// Bytes that the open model holds of its allocator, and bytes of the file that it has mapped.
+    public var memory: (allocated: Int, mapped: Int) { reference.memory }
+
     /// The bytes of an entry of the artifact; nil when it is absent or the model was made of parts.
     public func bytes(of entry: ArtifactDirectory.Entry) -> UnsafeRawBufferPointer? {
-        if entry == .tokenizer { return reference.tokenizer }
-        guard let range = reference.directory?[entry] else { return nil }
-        return UnsafeRawBufferPointer(rebasing: reference.bytes[range])
+        reference.bytes(of: entry)
     }
 }

@@ -47,6 +47,19 @@ struct ModelReference: ~Copyable, @unchecked Sendable {
     var program: ProgramView { storage.pointee.program }
     var weights: UnsafeRawBufferPointer { storage.pointee.weights }
     var tokenizer: UnsafeRawBufferPointer? { storage.pointee.tokenizer }
-    var directory: ArtifactDirectory? { storage.pointee.directory }
-    var bytes: UnsafeRawBufferPointer { storage.pointee.bytes.bytes }
+
+    func bytes(of entry: ArtifactDirectory.Entry) -> UnsafeRawBufferPointer? {
+        if entry == .tokenizer { return storage.pointee.tokenizer }
+        guard let range = storage.pointee.directory?[entry] else { return nil }
+        return UnsafeRawBufferPointer(rebasing: storage.pointee.bytes.bytes[range])
+    }
+
+    var fingerprint: SHA256.Digest { SHA256.digest(of: bytes(of: .checksums) ?? program.bytes) }
+
+    var fileByteCount: Int { storage.pointee.bytes.bytes.count }
+    var memory: (allocated: Int, mapped: Int) {
+        (MemoryLayout<ModelStorage>.size + storage.pointee.bytes.allocatedByteCount,
+            storage.pointee.bytes.isMapped ? storage.pointee.bytes.bytes.count : 0)
+    }
+    func isSame(as other: borrowing ModelReference) -> Bool { storage == other.storage }
 }

@@ -12,13 +12,21 @@ public struct SamplerOptions: Sendable {
     public var seed: UInt64 = 0
 
     public init() {}
+
+    func check() throws(RuntimeError) {
+        guard temperature.isFinite, temperature >= 0 else {
+            throw RuntimeError(.invalidArgument, "the temperature is not a number from 0 up")
+        }
+        guard topP > 0, topP <= 1 else { throw RuntimeError(.invalidArgument, "top-p is not above 0 and at most 1") }
+        guard topK >= 0 else { throw RuntimeError(.invalidArgument, "top-k is negative", topK) }
+    }
 }
 
 /// Chooses tokens from logits: divided by the temperature, the `topK` largest, their softmax, the
 /// shortest run of the most likely with at least `topP`, one of them in proportion. Equal logits are
 /// in the order of their ids. The same logits and seed give the same tokens on every instruction set.
 public struct Sampler: ~Copyable {
-    private let options: SamplerOptions
+    private var options: SamplerOptions
     private let count: Int
     private let memory: RawMemory
     private let kernels: UnsafePointer<shrink_kernels>
@@ -29,11 +37,7 @@ public struct Sampler: ~Copyable {
     public init(
         vocabularySize: Int, options: SamplerOptions, allocator: Allocator = .system
     ) throws(RuntimeError) {
-        guard options.temperature.isFinite, options.temperature >= 0 else {
-            throw RuntimeError(.invalidArgument, "the temperature is not a number from 0 up")
-        }
-        guard options.topP > 0, options.topP <= 1 else { throw RuntimeError(.invalidArgument, "top-p is not above 0 and at most 1") }
-        guard options.topK >= 0 else { throw RuntimeError(.invalidArgument, "top-k is negative", options.topK) }
+        try options.check()
         guard vocabularySize >= 1, vocabularySize <= ProgramVerifier.Limit.rows else {
             throw RuntimeError(.invalidArgument, "the vocabulary size is out of range", vocabularySize)
         }
@@ -43,6 +47,13 @@ public struct Sampler: ~Copyable {
         count = vocabularySize
         self.kernels = kernels
         self.memory = memory
+        random = RandomSource(seed: options.seed)
+    }
+
+    /// Chooses by other options from now on, with random numbers from their seed on. Throws `invalidArgument`.
+    public mutating func restart(_ options: SamplerOptions) throws(RuntimeError) {
+        try options.check()
+        self.options = options
         random = RandomSource(seed: options.seed)
     }
 

@@ -28,19 +28,19 @@ public struct SessionOutput {
 /// One sequence of tokens going through a model. All memory is taken when it is made, in one piece;
 /// a step allocates nothing. One thread at a time.
 public struct Session: ~Copyable, @unchecked Sendable {
-    private let model: ModelReference
-    private let memory: RawMemory
-    private let plan: SessionPlan
-    private let kernels: UnsafePointer<shrink_kernels>
+    let model: ModelReference
+    let memory: RawMemory
+    let plan: SessionPlan
+    let kernels: UnsafePointer<shrink_kernels>
     private let workers: Workers
     private let ownsPool: Bool
-    private let output: Operand
+    let output: Operand
     private let segmentCount: Int?
     private let cancelFlag: UnsafePointer<Int32>?
 
     public let instructionSet: InstructionSet
     /// Tokens that the state holds; always 0 for the kinds without state.
-    public private(set) var position = 0
+    public internal(set) var position = 0
 
     /// Throws `invalidArgument`, `limitExceeded` (detail: the limit or the size), `unsupportedISA`,
     /// `outOfMemory`. `allocator` nil: the model's.
@@ -123,6 +123,14 @@ public struct Session: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Turns the logits of labels into scores in 0 ... 1, in place.
+    func score(_ logits: UnsafeMutablePointer<Float>, _ count: Int) {
+        switch plan.entry.scores {
+        case .softmax: kernels.pointee.softmax(logits, count)
+        case .sigmoid: kernels.pointee.sigmoid(logits, count, logits)
+        }
+    }
+
     private func check(_ tokens: UnsafeBufferPointer<UInt32>, _ segments: UnsafeBufferPointer<UInt32>?) throws(RuntimeError) {
         guard tokens.count >= 1 else { throw RuntimeError(.invalidArgument, "there are no tokens", 0) }
         guard tokens.count <= plan.context - position else {
@@ -150,7 +158,9 @@ public struct Session: ~Copyable, @unchecked Sendable {
         let executor = Executor(
             kernels: kernels, workers: workers, tokens: ids,
             segments: segments.flatMap { UnsafeBufferPointer(rebasing: $0).baseAddress }, tokenCount: tokens.count,
-            position: position, scores: memory.base + plan.scoreOffset, scoreByteCount: plan.scoreByteCount,
+            position: position, attentionScratch: memory.base + plan.attentionScratchOffset,
+            attentionScratchByteCount: plan.attentionScratchByteCount,
+            attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)

@@ -18,7 +18,7 @@ public struct SessionOptions: @unchecked Sendable {
     /// Positions that the session has room for: the tokens kept, or the longest input of the kinds
     /// without state. nil: as many as the model was made for.
     public var context: Int?
-    /// The most tokens of one step. nil: 64 for the kinds with state (less when the context or the
+    /// The most tokens of one step. nil: 128 for the kinds with state (less when the context or the
     /// model has less); the kinds without state always take their whole input in one step.
     public var chunk: Int?
     /// How many threads compute, the caller's own included.

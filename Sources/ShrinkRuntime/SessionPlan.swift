@@ -12,12 +12,13 @@ public struct SessionPlan {
     let contextCapacity: Int
     let chunkCapacity: Int
 
-    /// Bytes of one worker's attention scores, and of one scratch row.
-    let scoreByteCount: Int
+    /// Bytes of one worker's scratch memory for attention, and of its scratch row.
+    let attentionScratchByteCount: Int
     let rowByteCount: Int
 
     let poolOffset: Int
-    let scoreOffset: Int
+    let attentionScratchOffset: Int
+    let attentionRowOffset: Int
     let rowOffset: Int
     let tokenOffset: Int
     let fixedOffset: Int
@@ -37,7 +38,7 @@ public struct SessionPlan {
             throw RuntimeError(.limitExceeded, "the context is longer than the model was made for", longest)
         }
         let mostTokens = min(context, Int(entry.maximumTokens))
-        chunk = isIncremental ? options.chunk ?? min(64, mostTokens) : context
+        chunk = isIncremental ? options.chunk ?? min(128, mostTokens) : context
         guard chunk >= 1, chunk <= Int(entry.maximumTokens) else {
             throw RuntimeError(.limitExceeded, "the chunk is larger than the model was made for", Int(entry.maximumTokens))
         }
@@ -49,21 +50,21 @@ public struct SessionPlan {
         contextCapacity = (context + 3) / 4 * 4
         chunkCapacity = (chunk + 3) / 4 * 4
 
-        let needs = ScratchNeeds(entry, of: program)
-        scoreByteCount = needs.hasAttention ? (contextCapacity + 15) / 16 * 64 : 0
+        let needs = ScratchNeeds(entry, of: program, context: contextCapacity, chunk: chunk)
+        attentionScratchByteCount = (needs.attentionScratchByteCount + 63) / 64 * 64
         rowByteCount = (needs.rowElements + 15) / 16 * 64
-        // Two rows for each worker: attention of few tokens by several threads goes to shared rows.
-        let rowCount = threads == 1 ? 1 : 2 * threads
         let hasPool = threads > 1 && options.parallelFor == nil
 
         var sum = CheckedSum()
         sum.add(Int(entry.instructionCount), MemoryLayout<DecodedInstruction>.stride)
         poolOffset = sum.total
         sum.add(1, hasPool ? shrink_pool_byte_count(threads) : 0)
-        scoreOffset = sum.total
-        sum.add(threads, scoreByteCount)
+        attentionScratchOffset = sum.total
+        sum.add(threads, attentionScratchByteCount)
+        attentionRowOffset = sum.total
+        sum.add(min(chunk, AttentionShape.tokenTile), needs.attentionRowElements * 4)
         rowOffset = sum.total
-        sum.add(rowCount, rowByteCount)
+        sum.add(threads, rowByteCount)
         tokenOffset = sum.total
         sum.add(chunkCapacity, Int(clamping: entry.arenaBytesPerToken))
         fixedOffset = sum.total
@@ -96,11 +97,12 @@ private struct CheckedSum {
 
 /// Which scratch memory the instructions of an entry point need.
 private struct ScratchNeeds {
-    var hasAttention = false
-    /// The widest float row that is made only to be quantized.
+    var attentionScratchByteCount = 0
+    /// The widest float row of attention, and of anything else, that is made only to be quantized.
+    var attentionRowElements = 0
     var rowElements = 0
 
-    init(_ entry: EntryRecord, of program: ProgramView) {
+    init(_ entry: EntryRecord, of program: ProgramView, context: Int, chunk: Int) {
         for i in 0..<Int(entry.instructionCount) {
             guard let record = program.instruction(Int(entry.firstInstruction) + i) else { continue }
             let floatOutput: Int
@@ -109,13 +111,21 @@ private struct ScratchNeeds {
             case .activate: floatOutput = 2
             case .attention:
                 floatOutput = 3
-                hasAttention = true
+                guard let q = program.tensor(Int(record.operands[0])), let k = program.tensor(Int(record.operands[1])) else { continue }
+                let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
+                attentionScratchByteCount = max(
+                    attentionScratchByteCount,
+                    shrink_attention_scratch_bytes(shape.rows(chunk: chunk), context, Int(q.columns)))
             default: continue
             }
             guard record.operands[floatOutput] == InstructionRecord.absent,
                 let input = program.tensor(Int(record.operands[0]))
             else { continue }
-            rowElements = max(rowElements, input.rowElements)
+            if record.opcode == .attention {
+                attentionRowElements = max(attentionRowElements, input.rowElements)
+            } else {
+                rowElements = max(rowElements, input.rowElements)
+            }
         }
     }
 }

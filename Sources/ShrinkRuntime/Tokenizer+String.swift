@@ -3,16 +3,19 @@ import ShrinkFormat
 /// Strings and arrays for programs that run on a host; a device uses the calls on raw memory.
 extension Tokenizer {
     public mutating func encode(
-        _ text: String, pair: String? = nil, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true
+        _ text: String, pair: String? = nil, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true, limit: Int = .max
     ) throws(RuntimeError) -> [UInt32] {
         var output = TokenBuffer(allocator: allocator)
         let (text, pair) = (Array(text.utf8), pair.map { Array($0.utf8) })
         try text.withUnsafeBufferPointer { text throws(RuntimeError) in
             guard let pair else {
-                return try encode(text, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, into: &output)
+                _ = try encode(
+                    text, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, limit: limit, into: &output)
+                return
             }
             try pair.withUnsafeBufferPointer { pair throws(RuntimeError) in
-                try encode(text, pair: pair, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, into: &output)
+                _ = try encode(
+                    text, pair: pair, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, limit: limit, into: &output)
             }
         }
         return output.withIDs { Array($0) }

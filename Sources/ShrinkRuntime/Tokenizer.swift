@@ -22,11 +22,7 @@ public struct Tokenizer: ~Copyable {
 
     /// Verifies the tables; throws `invalidArtifact` or `unsupportedVersion`.
     public init(tables bytes: UnsafeRawBufferPointer, allocator: Allocator) throws(RuntimeError) {
-        let tables: TokenizerTables
-        do { tables = try TokenizerTables(verifying: bytes) } catch {
-            throw RuntimeError(error.isVersion ? .unsupportedVersion : .invalidArtifact, error.message, error.detail)
-        }
-        try self.init(tables: tables, allocator: allocator)
+        try self.init(tables: TokenizerTables(checked: bytes), allocator: allocator)
     }
 
     public init(tables: TokenizerTables, allocator: Allocator) throws(RuntimeError) {
@@ -61,18 +57,42 @@ public struct Tokenizer: ~Copyable {
         _ text: UnsafeBufferPointer<UInt8>, pair: UnsafeBufferPointer<UInt8>? = nil, addSpecialTokens: Bool, parseSpecialTokens: Bool,
         into output: inout TokenBuffer
     ) throws(RuntimeError) {
+        _ = try encode(
+            text, pair: pair, addSpecialTokens: addSpecialTokens, parseSpecialTokens: parseSpecialTokens, limit: .max, into: &output)
+    }
+
+    /// The same with at most `limit` tokens: the end of a text that has more goes, the template's tokens behind
+    /// it stay. Returns whether it was cut. Throws `limitExceeded` (detail: its tokens) also for a pair that
+    /// is too long, and when the template alone fills the limit.
+    public mutating func encode(
+        _ text: UnsafeBufferPointer<UInt8>, pair: UnsafeBufferPointer<UInt8>? = nil, addSpecialTokens: Bool, parseSpecialTokens: Bool,
+        limit: Int, into output: inout TokenBuffer
+    ) throws(RuntimeError) -> Bool {
         let before = output.count
-        do {
+        var textEnd = before
+        var textCount = 0
+        do throws(RuntimeError) {
             for i in 0..<tables.templateCount(pair: pair != nil) {
                 let item = tables.templateItem(i, pair: pair != nil)
                 let typeID = UInt32(item.typeID)
                 switch item.kind {
-                case .first: try append(text, parseSpecialTokens: parseSpecialTokens, typeID: typeID, to: &output)
+                case .first:
+                    let start = output.count
+                    try append(text, parseSpecialTokens: parseSpecialTokens, typeID: typeID, to: &output)
+                    textEnd = output.count
+                    textCount = textEnd - start
                 case .second:
                     if let pair { try append(pair, parseSpecialTokens: parseSpecialTokens, typeID: typeID, to: &output) }
                 case .token: if addSpecialTokens { try output.append(id: item.id, typeID: typeID) }
                 }
             }
+            let excess = output.count - before - max(limit, 0)
+            if excess <= 0 { return false }
+            guard pair == nil, excess < textCount else {
+                throw RuntimeError(.limitExceeded, "more tokens than the limit, and not to be cut", output.count - before)
+            }
+            output.remove(from: textEnd - excess, to: textEnd)
+            return true
         } catch {
             output.truncate(to: before)
             throw error
@@ -177,6 +197,15 @@ public struct Tokenizer: ~Copyable {
             let (end, isKept) = scanner.piece(at: position, record)
             if isKept { try split(text.slice(position, end), stage: stage + 1, typeID: typeID, into: &output) }
             position = end
+        }
+    }
+}
+
+extension TokenizerTables {
+    /// Verifies the tables; throws `invalidArtifact` or `unsupportedVersion`.
+    init(checked bytes: UnsafeRawBufferPointer) throws(RuntimeError) {
+        do { self = try TokenizerTables(verifying: bytes) } catch {
+            throw RuntimeError(error.isVersion ? .unsupportedVersion : .invalidArtifact, error.message, error.detail)
         }
     }
 }

@@ -23,12 +23,17 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
     /// keeps this buffer alive: a pointer does not.
     var elements: UnsafeBufferPointer<Element> { UnsafeBufferPointer(start: base, count: storedCount) }
 
+    private static var leastCapacity: Int { 64 }
+
+    /// What the first `reserve(capacity)` asks the allocator for.
+    static func byteCount(reserving capacity: Int) -> Int { max(capacity, leastCapacity) * MemoryLayout<Element>.stride }
+
     /// Makes room for `capacity` elements, at least doubling when it must grow.
     ///
     /// Throws `outOfMemory`, and leaves everything as it was.
     public mutating func reserve(_ capacity: Int) throws(RuntimeError) {
         if capacity <= self.capacity { return }
-        let room = max(capacity, self.capacity &* 2, 64)
+        let room = max(capacity, self.capacity &* 2, Self.leastCapacity)
         let (byteCount, overflow) = room.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
         guard !overflow, let memory = allocator.allocate(allocator.context, byteCount, 64) else {
             throw RuntimeError(.outOfMemory, "the allocator gave no memory to the tokenizer", byteCount)
@@ -58,6 +63,13 @@ public struct TokenizerBuffer<Element: BitwiseCopyable>: ~Copyable {
 
     /// Drops the elements from `count` on; keeps the memory.
     public mutating func truncate(to count: Int = 0) { storedCount = min(max(count, 0), storedCount) }
+
+    /// Unchecked: 0 <= start <= end <= count. Keeps the memory.
+    mutating func remove(from start: Int, to end: Int) {
+        guard let base else { return }
+        (base + start).update(from: base + end, count: storedCount &- end)
+        storedCount &-= end &- start
+    }
 
     /// Unchecked: `index` is below `capacity`, and below `count` when read.
     @inline(__always)
@@ -100,6 +112,16 @@ public struct TokenBuffer: ~Copyable {
             throw error
         }
     }
+
+    /// Unchecked: 0 <= start <= end <= count.
+    mutating func remove(from start: Int, to end: Int) {
+        idBuffer.remove(from: start, to: end)
+        typeBuffer.remove(from: start, to: end)
+    }
+
+    /// The tokens, valid until the next change, for an owner that keeps this buffer alive.
+    var ids: UnsafeBufferPointer<UInt32> { idBuffer.elements }
+    var typeIDs: UnsafeBufferPointer<UInt32> { typeBuffer.elements }
 
     public mutating func truncate(to count: Int = 0) {
         idBuffer.truncate(to: count)

@@ -64,9 +64,10 @@ struct PieceScanner {
         }
     }
 
-    /// `\s+(?!\S)|\s+`: white space up to the last one before a word, which belongs to the word.
-    private func whitespace(_ position: Int) -> Int {
-        let end = run(position, of: .whitespace)
+    /// `\s+(?!\S)|\s+`: white space up to the last one before a word, which belongs to the word. There is some
+    /// at `known`, which is not before `position`.
+    private func whitespace(_ position: Int, known: Int) -> Int {
+        let end = run(known, of: .whitespace)
         if end == text.count { return end }
         let last = text.boundary(before: end)
         return last > position ? last : end
@@ -81,7 +82,8 @@ struct PieceScanner {
         }
         if kind.contains(.letter) { return run(start, of: .letter) }
         if kind.contains(.number) { return run(start, of: .number) }
-        if kind.contains(.whitespace) { return whitespace(position) }
+        // Tables may deny that a space is white space; what follows it is.
+        if kind.contains(.whitespace) { return whitespace(position, known: start) }
         return run(start, of: [.letter, .number, .whitespace], present: false)
     }
 
@@ -115,6 +117,6 @@ struct PieceScanner {
             if byte == 0x0A || byte == 0x0D { return end }
             end = text.boundary(before: end)
         }
-        return whitespace(position)
+        return whitespace(position, known: position)
     }
 }

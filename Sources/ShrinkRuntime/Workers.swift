@@ -30,14 +30,14 @@ struct Workers {
         if isOwn, let context { shrink_pool_destroy(OpaquePointer(context)) }
     }
 
-    /// Performs all items of a task. Workers take them in runs of a few, in whatever order: no item
-    /// reads what another writes.
+    /// Performs all items of a task. Workers take runs of them, in whatever order: no item reads what
+    /// another writes.
     func perform(_ task: consuming Task, isSmall: Bool) {
         guard let function, !isSmall, task.itemCount > 1 else {
             task.perform(0..<task.itemCount, worker: 0)
             return
         }
-        task.runLength = max(1, task.itemCount / (count * 4))
+        task.workerCount = count
         withUnsafeMutablePointer(to: &task) { task in
             function(context, count, { task, worker in
                 task?.assumingMemoryBound(to: Task.self).pointee.performRuns(worker: worker)
@@ -53,7 +53,7 @@ struct Task {
         case rows
         /// An item is a block of output channels for a tile of rows; tiles one after the other.
         case channels
-        /// An item is a head of a row; the output goes to the float output or to shared scratch rows.
+        /// An item is a kernel call of attention: some heads of some tokens of the tile at `firstRow`.
         case heads
         /// An item is a row of attention that is complete and still to be quantized.
         case quantizeAttention
@@ -63,10 +63,15 @@ struct Task {
     let instruction: UnsafePointer<DecodedInstruction>
     let stage: Stage
     let itemCount: Int
-    var runLength = 1
+    let firstRow: Int
+    var workerCount = 1
     private var taken: Int64 = 0
 
-    init(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage, itemCount: Int) {
+    init(
+        _ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage,
+        itemCount: Int, firstRow: Int = 0
+    ) {
+        self.firstRow = firstRow
         self.executor = executor
         self.instruction = instruction
         self.stage = stage
@@ -75,9 +80,10 @@ struct Task {
 
     mutating func performRuns(worker: Int) {
         while true {
-            let first = Int(shrink_atomic_add(&taken, Int64(runLength)))
-            if first >= itemCount { return }
-            perform(first..<min(first + runLength, itemCount), worker: worker)
+            var run: Int64 = 0
+            let first = Int(shrink_atomic_take(&taken, Int64(itemCount), Int64(workerCount), &run))
+            if run == 0 { return }
+            perform(first..<(first + Int(run)), worker: worker)
         }
     }
 
@@ -85,8 +91,10 @@ struct Task {
         switch stage {
         case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
         case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
-        case .heads: for item in items { executor.pointee.attendHead(item, of: instruction, worker: worker) }
-        case .quantizeAttention: for item in items { executor.pointee.quantizeAttention(item, of: instruction) }
+        case .heads:
+            for item in items { executor.pointee.attend(item, of: instruction, firstRow: firstRow, worker: worker) }
+        case .quantizeAttention:
+            for item in items { executor.pointee.quantizeAttention(firstRow + item, of: instruction) }
         }
     }
 }

@@ -89,4 +89,63 @@ import Testing
             }
         }
     }
+
+    /// 128 positions of the largest weight, codes 255 apart from their zero point: the largest sum of a piece.
+    @Test func attentionIsExactAtTheLargestSums() {
+        let dim = 40, length = 300, bytes = shrink_qrow_bytes(dim)
+        for (code, zero) in [(UInt8(255), Int32(0)), (0, 255)] {
+            let same = row([UInt8](repeating: code, count: dim), scale: 1, zero: zero)
+            let cache = [[UInt8]](repeating: same, count: length).flatMap { $0 }
+            for isa in readySets {
+                let memory = Memory(), y = memory.allocate(Float.self, dim)
+                let args = shrink_attention_q8_args(
+                    q: memory.array(same), k: memory.array(cache), v: memory.array(cache), q_stride: bytes, k_stride: bytes,
+                    v_stride: bytes, tokens: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, length, dim) / 4), y: y, y_stride: dim)
+                withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.attention_q8($0) }
+                /* The mean of equal values, after three pieces and four more roundings. */
+                let exact = code == 0 ? Float(-255) : 255
+                for d in 0..<dim { #expect(abs(y[d] - exact) <= 255 * 7 * 0x1p-24, "\(name(isa)), element \(d)") }
+            }
+        }
+    }
+
+    @Test func attentionDoesNotDependOnTheSplitOfTokensAndHeads() {
+        let tokens = 30, heads = 3, dim = 48, bytes = shrink_qrow_bytes(dim)
+        for isa in readySets {
+            let kernels = shrink_kernels_for(isa)!.pointee
+            for (seed, growth) in [(1, 0), (2, 1), (3, 1)] {
+                var random = Randomness(state: UInt64(seed))
+                let memory = Memory(), length = random.int(1...140), longest = length + (tokens - 1) * growth
+                func rows(_ count: Int, _ random: inout Randomness) -> UnsafePointer<UInt8> {
+                    UnsafePointer(memory.array((0..<count).flatMap { _ in
+                        row(randomCodes(dim, &random), scale: abs(random.unit()) * 0.01, zero: Int32(random.int(0...255)))
+                    }))
+                }
+                let whole = memory.allocate(Float.self, tokens * heads * dim), parts = memory.allocate(Float.self, tokens * heads * dim)
+                let args = shrink_attention_q8_args(
+                    q: rows(tokens * heads, &random), k: rows(longest, &random), v: rows(longest, &random),
+                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, tokens: UInt32(tokens), heads: UInt32(heads),
+                    length: UInt32(length), growth: UInt32(growth), head_dim: UInt32(dim), scale: 0.1,
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, longest, dim) / 4),
+                    y: whole, y_stride: heads * dim)
+                withUnsafePointer(to: args) { kernels.attention_q8($0) }
+                var first = 0
+                while first < tokens {
+                    let count = min(random.int(1...9), tokens - first)
+                    for head in 0..<heads {
+                        var part = args
+                        part.q = args.q + first * args.q_stride + head * bytes
+                        part.y = parts + first * args.y_stride + head * dim
+                        part.tokens = UInt32(count)
+                        part.heads = 1
+                        part.length = UInt32(length + first * growth)
+                        withUnsafePointer(to: part) { kernels.attention_q8($0) }
+                    }
+                    first += count
+                }
+                #expect(bits(parts, tokens * heads * dim) == bits(whole, tokens * heads * dim), "\(name(isa)), seed \(seed)")
+            }
+        }
+    }
 }

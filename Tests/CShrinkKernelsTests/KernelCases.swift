@@ -148,41 +148,62 @@ private func linearF32(_ kernels: shrink_kernels, _ random: inout Randomness, _ 
     return bits(y, count)
 }
 
-private func shape(_ random: inout Randomness) -> (dim: Int, length: Int) {
-    let dims = [16, 32, 64, 80, 128, 256]
-    return (random.int(0...1) == 0 ? dims[random.int(0...5)] : random.int(1...140), random.int(0...7) == 0 ? random.int(1...300) : random.int(1...40))
+/// Query rows of attention: a few tokens of a few heads, causal or not; now and then many of them, or many positions.
+private struct AttentionShape {
+    let dim, tokens, heads, length, growth: Int
+    var longest: Int { length + (tokens - 1) * growth }
+
+    init(_ random: inout Randomness) {
+        let dims = [16, 32, 64, 80, 128, 256]
+        dim = random.int(0...1) == 0 ? dims[random.int(0...5)] : random.int(1...140)
+        tokens = random.int(0...7) == 0 ? random.int(1...40) : random.int(1...5)
+        heads = random.int(1...4)
+        length = random.int(0...7) == 0 ? random.int(1...300) : random.int(1...40)
+        growth = random.int(0...1)
+    }
 }
 
+/// The canary bytes between the rows of an output show what a kernel leaves alone.
 private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {
-    let (dim, length) = shape(&random), scales = style(&random), bytes = shrink_qrow_bytes(dim)
-    func cache(_ random: inout Randomness) -> (UnsafePointer<UInt8>, Int) {
-        let stride = bytes + random.int(0...20)
+    let shape = AttentionShape(&random), bytes = shrink_qrow_bytes(shape.dim), style = style(&random)
+    func rows(_ count: Int, _ group: Int, _ scale: (inout Randomness) -> Float, _ random: inout Randomness) -> (UnsafePointer<UInt8>, Int) {
+        let stride = bytes * group + random.int(0...20)
         var all: [UInt8] = []
-        for t in 0..<length {
-            if t > 0 { all += [UInt8](repeating: 77, count: stride - bytes) }
-            all += row(randomCodes(dim, &random), scale: scales.value(&random), zero: Int32(random.int(0...255)))
+        for t in 0..<count {
+            if t > 0 { all += [UInt8](repeating: 77, count: stride - bytes * group) }
+            for _ in 0..<group {
+                all += row(randomCodes(shape.dim, &random), scale: scale(&random), zero: Int32(random.int(0...255)))
+            }
         }
         return (UnsafePointer(memory.array(all)), stride)
     }
-    let q = row(randomCodes(dim, &random), scale: random.unit() * 0.01, zero: Int32(random.int(0...255)))
-    let (k, kStride) = cache(&random), (v, vStride) = cache(&random)
-    let y = memory.allocate(Float.self, dim)
+    let (q, qStride) = rows(shape.tokens, shape.heads, { $0.unit() * 0.01 }, &random)
+    let (k, kStride) = rows(shape.longest, 1, { style.value(&$0) }, &random)
+    let (v, vStride) = rows(shape.longest, 1, { style.value(&$0) }, &random)
+    let yStride = shape.heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + shape.heads * shape.dim
+    let y = memory.allocate(Float.self, count)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, shape.dim)
     let args = shrink_attention_q8_args(
-        q: memory.array(q), k: k, v: v, k_stride: kStride, v_stride: vStride, length: UInt32(length), head_dim: UInt32(dim),
-        scale: 0.125, scores: memory.allocate(Float.self, (length + 15) / 16 * 16), y: y)
+        q: q, k: k, v: v, q_stride: qStride, k_stride: kStride, v_stride: vStride, tokens: UInt32(shape.tokens),
+        heads: UInt32(shape.heads), length: UInt32(shape.length), growth: UInt32(shape.growth), head_dim: UInt32(shape.dim),
+        scale: 0.125, scratch: memory.allocate(Float.self, scratch / 4), y: y, y_stride: yStride)
     withUnsafePointer(to: args) { kernels.attention_q8($0) }
-    return bits(y, dim)
+    return bits(y, count)
 }
 
 private func attentionF32(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {
-    let (dim, length) = shape(&random), values = style(&random)
-    let kStride = dim + random.int(0...3), vStride = dim + random.int(0...3)
-    let y = memory.allocate(Float.self, dim)
+    let shape = AttentionShape(&random), dim = shape.dim, values = style(&random)
+    let qStride = shape.heads * dim + random.int(0...3), kStride = dim + random.int(0...3), vStride = dim + random.int(0...3)
+    let yStride = shape.heads * dim + random.int(0...3), count = (shape.tokens - 1) * yStride + shape.heads * dim
+    let y = memory.allocate(Float.self, count)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, dim)
     let args = shrink_attention_f32_args(
-        q: memory.floats(dim, .ordinary, &random), k: memory.floats((length - 1) * kStride + dim, values, &random),
-        v: memory.floats((length - 1) * vStride + dim, .ordinary, &random), k_stride: kStride, v_stride: vStride,
-        length: UInt32(length), head_dim: UInt32(dim), scale: 0.125,
-        scores: memory.allocate(Float.self, (length + 15) / 16 * 16), y: y)
+        q: memory.floats((shape.tokens - 1) * qStride + shape.heads * dim, .ordinary, &random),
+        k: memory.floats((shape.longest - 1) * kStride + dim, values, &random),
+        v: memory.floats((shape.longest - 1) * vStride + dim, .ordinary, &random), q_stride: qStride, k_stride: kStride,
+        v_stride: vStride, tokens: UInt32(shape.tokens), heads: UInt32(shape.heads), length: UInt32(shape.length),
+        growth: UInt32(shape.growth), head_dim: UInt32(dim), scale: 0.125,
+        scratch: memory.allocate(Float.self, scratch / 4), y: y, y_stride: yStride)
     withUnsafePointer(to: args) { kernels.attention_f32($0) }
-    return bits(y, dim)
+    return bits(y, count)
 }

@@ -47,10 +47,14 @@ public struct Matrix: Sendable {
 public enum ReferenceMath {
     /// The value that a quantized row stands for (the definition beside `quantize_row` in the kernel header).
     public static func quantized(_ x: [Double]) -> [Double] {
-        let low = min(x.min()!, 0), high = max(x.max()!, 0)
-        let scale = max((high - low) / 255, 1e-35)
-        let zero = (-low / scale).rounded(.toNearestOrEven)
+        let scale = quantizationStep(x)
+        let zero = (-min(x.min()!, 0) / scale).rounded(.toNearestOrEven)
         return x.map { scale * (min(max(($0 / scale).rounded(.toNearestOrEven) + zero, 0), 255) - zero) }
+    }
+
+    /// The step between two codes of that row.
+    public static func quantizationStep(_ x: [Double]) -> Double {
+        max((max(x.max()!, 0) - min(x.min()!, 0)) / 255, 1e-35)
     }
 
     public static func rmsNorm(_ x: [Double], _ gamma: [Float], _ epsilon: Double) -> [Double] {
@@ -71,8 +75,16 @@ public enum ReferenceMath {
         return e.map { $0 / sum }
     }
 
-    public static func attention(_ q: [Double], _ k: [[Double]], _ v: [[Double]], scale: Double) -> [Double] {
-        let p = softmax(k.map { zip(q, $0).reduce(0) { $0 + $1.0 * $1.1 } * scale })
+    /// `steps`: those of quantized values; the weights of their codes then are whole multiples of
+    /// 1/32767 of the largest.
+    public static func attention(
+        _ q: [Double], _ k: [[Double]], _ v: [[Double]], scale: Double, steps: [Double]? = nil
+    ) -> [Double] {
+        var p = softmax(k.map { zip(q, $0).reduce(0) { $0 + $1.0 * $1.1 } * scale })
+        if let steps {
+            let weights = zip(p, steps).map { $0 * $1 }, unit = weights.max()! / 32767
+            p = zip(weights, steps).map { ($0 / unit).rounded(.toNearestOrEven) * unit / $1 }
+        }
         return q.indices.map { d in p.indices.reduce(0) { $0 + p[$1] * v[$1][d] } }
     }
 

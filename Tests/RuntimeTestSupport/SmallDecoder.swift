@@ -154,11 +154,15 @@ public struct SmallDecoder: Sendable {
             let queries = inputs.enumerated().map { heads(rotated(layer.q.times($1), position: $0)) }
             let keys = inputs.enumerated().map { heads(rotated(layer.k.times($1), position: $0)) }
             let values = inputs.map { heads(layer.v.times($0)) }
+            let steps = inputs.map { x in
+                (0..<sharedHeads).map { ReferenceMath.quantizationStep(ReferenceMath.head(layer.v.times(x), $0, size: headSize)) }
+            }
             for t in hidden.indices {
                 let mixed = (0..<self.heads).flatMap { head in
                     let shared = head / (self.heads / sharedHeads)
                     return ReferenceMath.attention(
-                        queries[t][head], keys[...t].map { $0[shared] }, values[...t].map { $0[shared] }, scale: Double(scale))
+                        queries[t][head], keys[...t].map { $0[shared] }, values[...t].map { $0[shared] }, scale: Double(scale),
+                        steps: isQuantized ? steps[...t].map { $0[shared] } : nil)
                 }
                 hidden[t] = ReferenceMath.add(hidden[t], layer.o.times(q(mixed)))
                 let x = q(ReferenceMath.rmsNorm(hidden[t], layer.feedForwardNorm, Double(epsilon)))

@@ -124,10 +124,15 @@ public struct SmallEncoder: Sendable {
         let queries = embedded.map { heads(q.times(quantized($0), bias: qBias)) }
         let keys = embedded.map { heads(k.times(quantized($0), bias: kBias)) }
         let values = embedded.map { heads(v.times(quantized($0), bias: vBias)) }
+        let steps = embedded.map { x in
+            let row = v.times(quantized(x), bias: vBias)
+            return (0..<self.heads).map { ReferenceMath.quantizationStep(ReferenceMath.head(row, $0, size: headSize)) }
+        }
         let rows = tokens.indices.map { t in
             let mixed = (0..<self.heads).flatMap { head in
                 ReferenceMath.attention(
-                    queries[t][head], keys.map { $0[head] }, values.map { $0[head] }, scale: Double(scale))
+                    queries[t][head], keys.map { $0[head] }, values.map { $0[head] }, scale: Double(scale),
+                    steps: isQuantized ? steps.map { $0[head] } : nil)
             }
             let y = norm(ReferenceMath.add(o.times(quantized(mixed), bias: oBias), embedded[t]), 1)
             let active = up.times(quantized(y), bias: upBias).map(ReferenceMath.gelu)

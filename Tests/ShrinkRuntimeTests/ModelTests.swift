@@ -41,6 +41,47 @@ import Testing
         #expect((0..<3).map { mapped.program.label($0).map { String(decoding: $0, as: UTF8.self) } } == ["O", "città", "日本"])
     }
 
+    @Test func aDescriptorIsReadFromItsStartAndStaysOpen() throws {
+        let content = Self.artifact()
+        let file = try TemporaryFile(content)
+        let descriptor = open(file.name, O_RDONLY)
+        defer { close(descriptor) }
+        #expect(lseek(descriptor, 100, SEEK_SET) == 100)
+        let expected = try Model(path: file.name).fingerprint
+        for reads in [false, true] {
+            var options = Model.Options()
+            options.readsIntoMemory = reads
+            let fingerprint = try Model(descriptor: descriptor, options: options).fingerprint
+            #expect(fingerprint.indices.allSatisfy { fingerprint[$0] == expected[$0] })
+        }
+        #expect(lseek(descriptor, 0, SEEK_CUR) == 100)
+        #expect(error { _ = try Model(descriptor: -1) }?.detail == Int(EBADF))
+    }
+
+    @Test func bytesAreCopiedWhenAsked() throws {
+        let counting = CountingAllocator()
+        var options = Model.Options(allocator: counting.allocator)
+        options.readsIntoMemory = true
+        let content = GuardedBytes([0] + Self.artifact())
+        do {
+            let model = try Model(unowned: UnsafeRawBufferPointer(rebasing: content.raw[1...]), options: options)
+            content.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+            var session = try Session(model, ShrinkRuntimeTests.options(.embed))
+            #expect(try session.rows([1, 2]).count == 1)
+            #expect(model.memory.mapped == 0)
+        }
+        #expect(counting.live.isEmpty)
+    }
+
+    @Test func theFingerprintIsTheDigestOfTheChecksums() throws {
+        let content = Self.artifact()
+        let range = try content.withUnsafeBytes { try ArtifactDirectory(reading: $0) }[.checksums]!
+        let expected = Array(content[range]).withUnsafeBytes { SHA256.digest(of: $0) }
+        let memory = GuardedBytes(content)
+        let fingerprint = try Model(unowned: memory.raw).fingerprint
+        #expect(fingerprint.indices.allSatisfy { fingerprint[$0] == expected[$0] })
+    }
+
     @Test func filesThatCannotBeOpenedSayWhy() throws {
         #expect(error { _ = try Model(path: "/nonexistent/model.shrink") }?.detail == Int(ENOENT))
         #expect(error { _ = try Model(path: "/") }?.detail == Int(EISDIR))

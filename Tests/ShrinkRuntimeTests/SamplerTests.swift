@@ -63,6 +63,17 @@ import Testing
         #expect(Set(try draws(500, equal, sampler(100, temperature: 1, topP: 0.025))) == [0, 1, 2])
     }
 
+    @Test func aSamplerThatIsRestartedChoosesAsANewOne() throws {
+        var options = SamplerOptions()
+        options.temperature = 0.7
+        options.topK = 5
+        options.seed = 9
+        var restarted = try sampler(7, temperature: 2, seed: 4)
+        _ = try Self.logits.withUnsafeBufferPointer { try restarted.sample($0) }
+        try restarted.restart(options)
+        #expect(try draws(50, Self.logits, restarted) == draws(50, Self.logits, sampler(7, temperature: 0.7, topK: 5, seed: 9)))
+    }
+
     @Test func aLargeVocabularyIsOrderedRight() throws {
         var random = RandomValues(seed: 6)
         let logits = random.floats(5_000, spread: 3)

@@ -12,11 +12,11 @@ import Testing
         return nil
     }
 
-    @Test func defaultsAreTheModelsContextAndSixtyFourTokens() throws {
-        let loaded = try LoadedProgram(Self.decoder.program())
+    @Test func defaultsAreTheModelsContextAndSteps128Tokens() throws {
+        let loaded = try LoadedProgram(SmallDecoder(isQuantized: true, shape: .wide).program())
         let session = try Session(loaded.model, SessionOptions(kind: .generate))
-        #expect(session.context == 96)
-        #expect(session.chunk == 64)
+        #expect(session.context == 160)
+        #expect(session.chunk == 128)
         #expect(session.instructionSet == .best)
         let short = try Session(loaded.model, options(.generate, context: 10))
         #expect(short.chunk == 10)

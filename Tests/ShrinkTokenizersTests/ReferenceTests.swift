@@ -41,6 +41,51 @@ struct ReferenceTests {
         }
     }
 
+    /// The text's own tokens are cut at their end; what the template puts around them stays.
+    @Test(arguments: Goldens.all)
+    func cutsTheEndOfATextThatIsTooLong(variant: Goldens.Variant) throws {
+        try withTokenizer(variant.definition()) { tokenizer, memory in
+            for item in variant.cases {
+                let full = try tokenizer.encoded(item.text, memory: memory).ids
+                let own = try tokenizer.encoded(item.text, addSpecialTokens: false, memory: memory).ids
+                let around = full.count - own.count
+                let head = (0...around).first { Array(full.dropFirst($0).prefix(own.count)) == own } ?? 0
+                for limit in [1, 2, 3, 5, full.count - 1, full.count, full.count + 1] where limit > 0 {
+                    var output = TokenBuffer(allocator: memory.allocator)
+                    try output.append(id: 77)
+                    let text = item.text
+                    do throws(RuntimeError) {
+                        let wasCut = try text.withUnsafeBufferPointer { text throws(RuntimeError) in
+                            try tokenizer.encode(text, addSpecialTokens: true, parseSpecialTokens: true, limit: limit, into: &output)
+                        }
+                        #expect(wasCut == (full.count > limit))
+                        let tail = around - head
+                        let expected = full.count > limit ? full.prefix(limit - tail) + full.suffix(tail) : full[...]
+                        #expect(output.withIDs { Array($0) } == [77] + expected, "\(item.text) cut to \(limit)")
+                    } catch {
+                        #expect(error.code == .limitExceeded)
+                        #expect(full.count > limit && limit <= around)
+                        #expect(output.count == 1)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func refusesAPairThatIsTooLong() throws {
+        try withTokenizer(Goldens.wordPiece.variants[0].definition()) { tokenizer, memory in
+            var output = TokenBuffer(allocator: memory.allocator)
+            let text = Array("one two".utf8)
+            do throws(RuntimeError) {
+                _ = try text.withUnsafeBufferPointer { text throws(RuntimeError) in
+                    try tokenizer.encode(text, pair: text, addSpecialTokens: true, parseSpecialTokens: false, limit: 3, into: &output)
+                }
+                Issue.record("cut")
+            } catch { #expect(error.code == .limitExceeded) }
+            #expect(output.count == 0)
+        }
+    }
+
     @Test(arguments: Goldens.all)
     func decodesAsTheReferenceLibrary(variant: Goldens.Variant) throws {
         try withTokenizer(variant.definition()) { tokenizer, _ in

@@ -162,8 +162,9 @@ def write_word_piece_tokenizer(directory):
 
 # --- Whole checkpoints -------------------------------------------------------------------------
 
-def llama(directory, positions=128, bf16=False, **shape):
-    """A Llama with grouped-query attention and a tied head."""
+def llama(directory, positions=128, bf16=False, is_endless=False, **shape):
+    """A Llama with grouped-query attention and a tied head. One that is endless never finds a special token
+    likely: their logits are 0, and some other is above."""
     os.makedirs(directory)
     shape = {"width": 32, "inner": 64, "heads": 4, "shared": 2, "layers": 2, "vocabulary": 264} | shape
     write_json(f"{directory}/config.json", {
@@ -173,7 +174,12 @@ def llama(directory, positions=128, bf16=False, **shape):
         "vocab_size": shape["vocabulary"], "max_position_embeddings": positions, "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True})
     write_byte_level_tokenizer(directory)
-    write(f"{directory}/model.safetensors", safetensors(random_tensors(llama_shapes(**shape), bf16))[0])
+    tensors = random_tensors(llama_shapes(**shape), bf16)
+    if is_endless:
+        kept = (len(byte_level_tokens()) - len(SPECIAL)) * shape["width"] * (2 if bf16 else 4)
+        name, kind, rows, data = tensors[0]
+        tensors[0] = (name, kind, rows, data[:kept] + bytes(len(data) - kept))
+    write(f"{directory}/model.safetensors", safetensors(tensors)[0])
     write(f"{directory}/LICENSE", b"Made of random numbers; free for all.\n")
     write(f"{directory}/README.md", b"---\nlicense: apache-2.0\n---\n# Tiny Llama\n")
     return directory

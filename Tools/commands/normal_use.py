@@ -252,11 +252,37 @@ def classifying(t):
 
 
 def benching(t):
-    keys = {"task", "tokens", "threads", "isa", "rounds", "milliseconds", "fastest_milliseconds", "tokens_per_second", "peak_rss_bytes"}
-    for model, tasks in [("llama.shrink", ["prefill", "decode"]), ("bert.shrink", ["embed"])]:
-        found = t.works(f"bench {model}", "bench", model, "--tokens", "8", "--decode", "4", "--rounds", "2", "--json").objects
-        t.check("one object for each measurement with the documented keys",
-                [each["task"] for each in found] == tasks and all(set(each) == keys and each["milliseconds"] > 0 for each in found), found)
+    speed = {"task", "tokens", "threads", "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "fastest_milliseconds",
+             "tokens_per_second", "percent_of_int8_limit", "percent_of_memory_limit", "millijoules", "int8_operations", "memory_bytes"}
+    keys = {
+        "machine": {"task", "cpu", "cores", "cache_bytes", "file_bytes", "energy", "energy_absence"},
+        "start": {"task", "threads", "isa", "tokens", "milliseconds", "verified_milliseconds", "session_bytes", "rss_bytes", "peak_rss_bytes"},
+        "limits": {"task", "threads", "isa", "pinned_cpu", "int8_operations_per_second", "read_bytes_per_second"},
+        "prefill": speed, "decode": speed, "embed": speed}
+    for model, options, tasks in [
+            ("llama.shrink", ["--depth", "16,20"], ["prefill", "decode", "decode"]), ("bert.shrink", [], ["embed"])]:
+        found = t.works(f"bench {model}", "bench", model, "--tokens", "8", "--decode", "4", "--rounds", "2", "--threads", "1,2", "--json", *options).objects
+        expected = ["machine", "start", "start", "limits", "limits", *tasks, *tasks]
+        t.check("one object for each measurement with the documented keys", [each["task"] for each in found] == expected
+                and all(set(each) == keys[each["task"]] for each in found), found)
+        rows = [each for each in found if "p50_milliseconds" in each]
+        t.check("percentiles in order, and both thread counts", {row["threads"] for row in rows} == {1, 2} and all(
+            0 < row["fastest_milliseconds"] <= row["p50_milliseconds"] <= row["p90_milliseconds"] <= row["p99_milliseconds"] for row in rows), rows)
+        start = next(each for each in found if each["task"] == "start")
+        t.check("memory and the size of the file", 0 < start["session_bytes"] < start["rss_bytes"] <= start["peak_rss_bytes"]
+                and found[0]["file_bytes"] == os.path.getsize(f"{t.directory}/{model}"), found)
+    result = t.works("bench with the scalar kernels", "bench", "bert.shrink", "--isa", "scalar", "--tokens", "4", "--rounds", "1",
+                     "--no-limits", "--no-start", "--threads", "1", "--json")
+    t.check("no limits, no start, and that instruction set", [each["task"] for each in result.objects] == ["machine", "embed"]
+            and result.objects[1]["isa"] == "scalar" and result.objects[1]["percent_of_int8_limit"] is None, result)
+    table = t.works("bench as a table", "bench", "llama.shrink", "--tokens", "8", "--depth", "8", "--decode", "2", "--rounds", "1", "--threads", "1", "--quiet")
+    t.check("a heading, a line for each task, and silence beside", "p50 ms" in table.text and "\nprefill" in table.text and "\ndecode" in table.text
+            and table.err == b"", table)
+    t.refuses("bench with an instruction set that is none", USAGE, ["--isa vax", "shrink cpu"], "bench", "bert.shrink", "--isa", "vax")
+    absent = [row["isa"] for row in t.run("cpu", "--json").objects if row["status"] != "ready"]
+    t.refuses("bench with an instruction set that is not here", 69, [f"--isa {absent[0]}", "shrink cpu"], "bench", "bert.shrink", "--isa", absent[0])
+    t.refuses("bench beyond the context", USAGE, ["room for"], "bench", "llama.shrink", "--tokens", "9999999")
+    t.check("bench with threads that are no numbers is wrong usage", t.run("bench", "bert.shrink", "--threads", "1,two").code == USAGE)
 
 
 def evaluating(t):

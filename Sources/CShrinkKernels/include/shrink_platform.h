@@ -1,4 +1,4 @@
-/* What the runtime needs from the operating system: memory, files, threads, atomics. libc and
+/* What the runtime needs from the operating system: memory, files, threads, atomics, hashing. libc and
  * pthreads only. Functions that can fail return 0 or an errno value. */
 #ifndef SHRINK_PLATFORM_H
 #define SHRINK_PLATFORM_H
@@ -14,8 +14,9 @@ extern "C" {
 void *shrink_system_allocate(void *context, ptrdiff_t byte_count, ptrdiff_t alignment);
 void shrink_system_deallocate(void *context, void *pointer);
 
-/* Opens a regular file for reading (EISDIR or ENODEV for anything else) and tells its size. */
-int shrink_file_open(const char *path, int *descriptor, uint64_t *byte_count);
+int shrink_file_open(const char *path, int *descriptor);
+/* The size of a regular file; EISDIR or ENODEV for anything else. */
+int shrink_file_size(int descriptor, uint64_t *byte_count);
 /* Reads the first `byte_count` bytes; ENODATA when the file is shorter. */
 int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count);
 /* A private read-only mapping of the first `byte_count` (> 0) bytes. */
@@ -23,9 +24,27 @@ int shrink_file_map(int descriptor, uint64_t byte_count, const void **base);
 void shrink_file_unmap(const void *base, uint64_t byte_count);
 void shrink_file_close(int descriptor);
 
+/* An environment variable; NULL when it is not set. */
+const char *shrink_environment(const char *name);
+
 /* Counters on plain words, so that Swift memory of any owner can hold them. */
 static inline int64_t shrink_atomic_add(int64_t *word, int64_t value) {
     return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
+/* Takes the next items of `count` for one of `workers`: half of its share of those left, at least one, so
+ * that runs are long while there is much to do and all finish together. Returns the first and stores how
+ * many; none: `count` and 0. */
+static inline int64_t shrink_atomic_take(int64_t *taken, int64_t count, int64_t workers, int64_t *run) {
+    int64_t first = __atomic_load_n(taken, __ATOMIC_ACQUIRE);
+    do {
+        if (first >= count) {
+            *run = 0;
+            return count;
+        }
+        *run = (count - first) / (2 * workers);
+        if (*run < 1) *run = 1;
+    } while (!__atomic_compare_exchange_n(taken, &first, first + *run, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return first;
 }
 static inline int32_t shrink_atomic_load(const int32_t *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -33,6 +52,11 @@ static inline int32_t shrink_atomic_load(const int32_t *word) {
 static inline void shrink_atomic_store(int32_t *word, int32_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
+
+/* Compresses `count` blocks of 64 bytes into the eight words of a SHA-256 state. */
+typedef void (*shrink_sha256_blocks)(uint32_t *state, const uint8_t *blocks, size_t count);
+/* By instructions of this processor; NULL when it has none for it. */
+shrink_sha256_blocks shrink_sha256_accelerated(void);
 
 /* One share of a parallel piece of work; `worker` is in 0 ..< count. */
 typedef void (*shrink_work)(void *context, size_t worker);

@@ -1,113 +1,124 @@
 import ArgumentParser
+import ShrinkEvaluation
 import ShrinkFormat
 import ShrinkJSON
 import ShrinkRuntime
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure how fast an artifact runs here, without loading it and without tokenizing.",
+        abstract: "Measure how fast an artifact runs here, and how near that is to what this machine can do.",
         discussion: """
-            A language model reads so many tokens (prefill) and then makes tokens one by one behind them \
-            (decode); other models read one input. Times are medians over the rounds, after one round that \
-            does not count; the tokens are made up.
+            A language model reads so many tokens (prefill) and makes tokens one by one behind others (decode, \
+            at a depth); other models read one input. The tokens are made up, nothing is tokenized. Every round measures \
+            everything once, in turns, after one round that does not count; a single thread is pinned to one CPU. \
+            p50, p90 and p99 are percentiles over the runs of all rounds, for decode over single tokens.
 
-            With --json, for each measurement: {"task": "prefill" | "decode" | "embed" | "classify" | "tag" | \
-            "encode", "tokens": …, "threads": …, "isa": …, "rounds": …, "milliseconds": …, \
-            "fastest_milliseconds": …, "tokens_per_second": …, "peak_rss_bytes": …}. "tokens" is the length \
-            of the input, of "decode" the depth at its start; its milliseconds are for one token.
+            The limits are measured between the rounds with the same number of threads, the best result counts: int8 \
+            operations of a loop that touches registers only, and bytes read from a buffer larger than the caches. \
+            Percent of int8 counts two operations for each product of linear layers and attention, percent of memory \
+            every weight and the state once a run; weights that stay in the caches can be read faster than memory.
+
+            The start is that of a model opened anew in this process, its file in the page cache, up to the first \
+            output; memory is of this process with one session, after the longest work, and counts the pages of the \
+            file that are mapped. Energy is of the whole machine, where the kernel exposes it (often to root only).
+
+            With --json, one object a line, by "task":
+            "machine": "cpu", "cores", "cache_bytes", "file_bytes", "energy" (the names of the counters, or null), \
+            "energy_absence" (why there are none, or null).
+            "start": "threads", "isa", "tokens", "milliseconds", "verified_milliseconds" (with the checksum of the \
+            weights), "session_bytes", "rss_bytes", "peak_rss_bytes".
+            "limits": "threads", "isa", "pinned_cpu", "int8_operations_per_second", "read_bytes_per_second".
+            "prefill", "decode", "embed", "classify", "tag", "encode": "tokens" (of decode the depth), "threads", \
+            "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "fastest_milliseconds", \
+            "tokens_per_second" (of the median), "percent_of_int8_limit", "percent_of_memory_limit", "millijoules" (a run), \
+            "int8_operations" and "memory_bytes" (that a run must at least do and read). \
+            What is not known is null.
             """)
 
     @Argument(help: "A .shrink artifact.") var model: String
-    @Option(help: "Length of the input; may be given several times (default: 128 and 512 for language models, 16, 64 and 128 for others).")
-    var tokens: [Int] = []
-    @Option(help: "Tokens to make behind each prefill.") var decode = 32
-    @Option(help: "How often each measurement is made.") var rounds = 5
-    @OptionGroup var options: RunOptions
+    @Option(help: "Threads, such as 1,2 (default: 1 and all cores, \(RunOptions.cores) here).") var threads: NumberList?
+    @Option(help: "Instruction sets, such as avx2,avx512-vnni (default: SHRINK_ISA, or the best).") var isa: String?
+    @Option(help: "Lengths of the input (default: 128,512 for language models, 16,64,128 for others).") var tokens: NumberList?
+    @Option(help: "Depths at which tokens are made (default: 16,512).") var depth: NumberList?
+    @Option(help: "Tokens to make at each depth; 0 for none.") var decode = 32
+    @Option(help: "How often everything is measured.") var rounds = 8
+    @Flag(help: "Leave out the limits of the machine.") var noLimits = false
+    @Flag(help: "Leave out the start and the memory.") var noStart = false
+    @Flag(help: "Skip the checksum of the weights before measuring.") var noVerify = false
+    @Flag(help: "One JSON object a line.") var json = false
+    @Flag(help: "No progress, no notes.") var quiet = false
 
     func validate() throws {
-        if tokens.contains(where: { $0 < 1 }) { throw ValidationError("--tokens must be positive.") }
         if !(0...65_536 ~= decode) { throw ValidationError("--decode must be from 0 to 65536.") }
         if !(1...1_000_000 ~= rounds) { throw ValidationError("--rounds must be from 1 to 1000000.") }
+        if let most = threads?.values.last, most > 256 { throw ValidationError("--threads must be from 1 to 256.") }
     }
 
     func run() throws {
-        let model = try ArtifactFile.open(self.model)
-        let kinds: [EntryRecord.Kind] = [.generate, .embed, .classify, .tag, .encode]
-        guard let kind = kinds.first(where: { model.program.entry($0) != nil }), let entry = model.program.entry(kind) else {
-            throw CommandFailure("\(self.model): no entry point to measure; `shrink inspect` lists what it has")
+        let sets = try instructionSets()
+        let plan = try plan(ArtifactFile.open(self.model, verify: !noVerify))
+        let counts = threads?.values ?? Set([1, RunOptions.cores]).sorted()
+        let energy = EnergyCounters()
+        let report = BenchReport(json: json)
+        report.machine(fileBytes: FileSize.of(self.model), energy)
+        if !quiet, let most = counts.last, most > Machine.usableCPUs {
+            Output.message("note: \(most) threads share \(Machine.usableCPUs) CPUs")
         }
-        let lengths = tokens.isEmpty ? (kind == .generate ? [128, 512] : [16, 64, 128]) : tokens
-        let limit = kind.isIncremental ? Int(model.program.header.maximumPositions) : Int(entry.maximumTokens)
-        let made = kind.isIncremental ? decode : 0
-        let longest = lengths.max() ?? 1
-        guard longest <= limit - made else {
-            throw CommandFailure(
-                "\(self.model): the model has room for \(limit) tokens; \(longest) and \(made) behind them do not fit",
-                exitCode: CommandFailure.usage)
-        }
-        var sessionOptions = SessionOptions(kind: kind)
-        sessionOptions.context = longest + made
-        sessionOptions.threads = options.threadCount
-        sessionOptions.instructionSet = try ArtifactFile.forcedInstructionSet()
-        sessionOptions.cancelFlag = UnsafePointer(Interrupt.flag)
-        let stopwatch = Stopwatch(try Session(model, sessionOptions), vocabulary: model.program.header.vocabularySize)
-
-        for length in lengths {
-            var whole: [Double] = []
-            var single: [Double] = []
-            for round in 0...rounds {
-                let (first, rest) = try stopwatch.run(length: length, decode: made)
-                if round == 0 { continue }
-                whole.append(first)
-                single.append(rest)
+        for set in noStart ? [] : sets {
+            for count in counts {
+                report.start(try BenchStart.measure(self.model, plan, threads: count, instructionSet: set), plan, count, set)
             }
-            report(kind == .generate ? "prefill" : kind.name, length, whole, tokensEach: length, stopwatch)
-            if made > 0 { report("decode", length, single, tokensEach: 1, stopwatch) }
+        }
+        // Not before: what is mapped would count as memory of the sessions above.
+        let model = try ArtifactFile.open(self.model, verify: false)
+        let sessions = try sets.flatMap { set in
+            try counts.map { try BenchSession(model, plan, threads: $0, instructionSet: set) }
+        }
+        var limits = [MachineLimits](repeating: MachineLimits(), count: sessions.count)
+        let progress = Progress("bench", quiet: quiet)
+        for round in 0...rounds {
+            for (index, session) in sessions.enumerated() {
+                try progress.update(round * sessions.count + index, (rounds + 1) * sessions.count)
+                if !noLimits { limits[index].measure(threads: session.threads, instructionSet: session.instructionSet) }
+                try Pinning.onOneCPU(session.threads == 1) { try session.runAll(counting: round > 0, energy: energy) }
+            }
+        }
+        progress.finish("\(rounds) rounds")
+        if !noLimits { for (session, limits) in zip(sessions, limits) { report.limits(limits, session) } }
+        report.heading()
+        for (session, limits) in zip(sessions, limits) { report.speed(session, plan, limits, model.program) }
+    }
+
+    private func instructionSets() throws -> [InstructionSet] {
+        guard let isa else { return [try ArtifactFile.forcedInstructionSet() ?? .best] }
+        return try isa.split(separator: ",", omittingEmptySubsequences: false).map {
+            try ArtifactFile.instructionSet(named: String($0), by: "--isa \($0)")
         }
     }
 
-    private func report(_ task: String, _ length: Int, _ seconds: [Double], tokensEach: Int, _ stopwatch: Stopwatch) {
-        let sorted = seconds.sorted()
-        let median = (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
-        let rate = Double(tokensEach) / max(median, 1e-9)
-        if options.json {
-            Output.json([
-                ("task", .string(task)), ("tokens", .integer(length)), ("threads", .integer(options.threadCount)),
-                ("isa", .string(stopwatch.instructionSet)), ("rounds", .integer(rounds)), ("milliseconds", .number(median * 1e3)),
-                ("fastest_milliseconds", .number(sorted[0] * 1e3)), ("tokens_per_second", .number(rate)),
-                ("peak_rss_bytes", .integer(ProcessMemory.peak)),
-            ])
-        } else {
-            let place = task == "decode" ? "behind \(length) tokens" : "\(length) tokens"
-            Output.line(
-                "\(task.padded(to: 9))\(place.padded(to: 19))\(Format.decimal(median * 1e3, 3).paddedLeft(to: 9)) ms  "
-                    + "\(Format.decimal(rate, 0).paddedLeft(to: 7)) tokens/s  (\(stopwatch.instructionSet), threads: \(options.threadCount))")
+    /// What to measure of the model; lengths that nobody asked for are left out when they do not fit.
+    private func plan(_ artifact: borrowing Model) throws -> BenchPlan {
+        let program = artifact.program
+        let kinds: [EntryRecord.Kind] = [.generate, .embed, .classify, .tag, .encode]
+        guard let kind = kinds.first(where: { program.entry($0) != nil }), let entry = program.entry(kind) else {
+            throw CommandFailure("\(model): no entry point to measure; `shrink inspect` lists what it has")
         }
-    }
-}
-
-/// Times the steps of a session over made-up tokens.
-private final class Stopwatch {
-    private var session: Session
-    private let vocabulary: UInt32
-    let instructionSet: String
-
-    init(_ session: consuming Session, vocabulary: UInt32) {
-        instructionSet = session.instructionSet.name.map { String(cString: $0) } ?? "?"
-        self.session = session
-        self.vocabulary = vocabulary
-    }
-
-    /// Seconds to read `length` tokens from the start, and seconds a token to make `decode` more.
-    func run(length: Int, decode: Int) throws -> (whole: Double, single: Double) {
-        let tokens = (0..<UInt32(length + decode)).map { ($0 &* 2_654_435_761) % vocabulary }
-        session.reset()
-        return try tokens.withUnsafeBufferPointer { tokens in
-            let start = Progress.now()
-            _ = try session.feed(UnsafeBufferPointer(rebasing: tokens[..<length]))
-            let middle = Progress.now()
-            for i in length..<(length + decode) { _ = try session.step(UnsafeBufferPointer(rebasing: tokens[i...i])) }
-            return (middle - start, (Progress.now() - middle) / Double(max(decode, 1)))
+        let limit = kind.isIncremental ? Int(program.header.maximumPositions) : Int(entry.maximumTokens)
+        func fitting(_ asked: NumberList?, _ usual: [Int], behind: Int) throws -> [Int] {
+            if let longest = asked?.values.last, longest > limit - behind {
+                let rest = behind > 0 ? " and \(behind) behind them" : ""
+                throw CommandFailure(
+                    "\(model): the model has room for \(limit) tokens; \(longest)\(rest) do not fit", exitCode: CommandFailure.usage)
+            }
+            if let asked { return asked.values }
+            let fits = usual.filter { $0 <= limit - behind }
+            return fits.isEmpty ? [max(1, limit - behind)] : fits
         }
+        let lengths = try fitting(tokens, kind.isIncremental ? [128, 512] : [16, 64, 128], behind: 0)
+        guard kind.isIncremental, decode > 0 else { return BenchPlan(kind: kind, lengths: lengths, depths: [], decode: 0) }
+        guard decode < limit else {
+            throw CommandFailure("\(model): the model has room for \(limit) tokens; --decode \(decode) does not fit", exitCode: CommandFailure.usage)
+        }
+        return BenchPlan(kind: kind, lengths: lengths, depths: try fitting(depth, [16, 512], behind: decode), decode: decode)
     }
 }

@@ -16,7 +16,7 @@ struct CPU: ParsableCommand {
         let forced = Result { try ArtifactFile.forcedInstructionSet() }
         let selected = (try? forced.get()) ?? .best
         for set in InstructionSet.allCases {
-            let name = set.name.map { String(cString: $0) } ?? "?"
+            let name = set.text
             let status = switch set.status {
             case .ready: "ready"
             case .notOnCPU: "not on this CPU"

@@ -41,12 +41,21 @@ enum ArtifactFile {
     static func forcedInstructionSet() throws -> InstructionSet? {
         guard let value = getenv("SHRINK_ISA"), value.pointee != 0 else { return nil }
         let name = String(cString: value)
-        guard let set = InstructionSet.allCases.first(where: { $0.name.map { String(cString: $0) } == name }) else {
-            throw CommandFailure("SHRINK_ISA=\(name) is no instruction set; `shrink cpu` lists them", exitCode: CommandFailure.usage)
+        return try instructionSet(named: name, by: "SHRINK_ISA=\(name)")
+    }
+
+    /// Throws unless it runs here; `request` is how the user asked for it.
+    static func instructionSet(named name: String, by request: String) throws -> InstructionSet {
+        guard let set = InstructionSet.allCases.first(where: { $0.text == name }) else {
+            throw CommandFailure("\(request) is no instruction set; `shrink cpu` lists them", exitCode: CommandFailure.usage)
         }
         guard set.status == .ready else {
-            throw CommandFailure("SHRINK_ISA=\(name) does not run here; `shrink cpu` tells why", exitCode: CommandFailure.unavailable)
+            throw CommandFailure("\(request) does not run here; `shrink cpu` tells why", exitCode: CommandFailure.unavailable)
         }
         return set
     }
+}
+
+extension InstructionSet {
+    var text: String { name.map { String(cString: $0) } ?? "?" }
 }

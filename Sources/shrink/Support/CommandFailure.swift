@@ -63,6 +63,7 @@ struct CommandFailure: Error, CustomStringConvertible {
         case .unsupportedISA: self.init("\(error.message); `shrink cpu` lists what runs here", exitCode: CommandFailure.unavailable)
         case .outOfMemory: self.init("\(place)\(error.message) (\(error.detail) bytes)", exitCode: CommandFailure.unavailable)
         case .limitExceeded, .invalidArgument: self.init("\(place)\(error.message) (\(error.detail))")
+        case .selfTestFailed, .invalidState: self.init("\(place)\(error.message)", exitCode: CommandFailure.unavailable)
         case .cancelled: self.init("interrupted", exitCode: CommandFailure.interrupted)
         }
     }

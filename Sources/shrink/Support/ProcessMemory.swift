@@ -4,8 +4,15 @@ import Glibc
 enum ProcessMemory {
     /// Bytes resident now.
     static var resident: Int { read("VmRSS:") }
-    /// The most bytes resident at any time.
+    /// The most bytes resident at any time, or since `forgetPeak`.
     static var peak: Int { read("VmHWM:") }
+
+    /// Begins a new peak where the kernel lets a process do so (`clear_refs` in proc(5)).
+    static func forgetPeak() {
+        guard let file = fopen("/proc/self/clear_refs", "w") else { return }
+        fputs("5", file)
+        fclose(file)
+    }
 
     private static func read(_ field: String) -> Int {
         guard let file = fopen("/proc/self/status", "r") else { return 0 }

@@ -1,0 +1,228 @@
+/* One case for each kernel: random arguments from a seed, then everything that the kernel may write. */
+#ifndef KERNEL_DRIVER_CASES_H
+#define KERNEL_DRIVER_CASES_H
+
+#include "support.h"
+
+#define SEEDS 250u
+#define LINEAR_SEEDS 500u
+
+/* -- Rows of floats -- */
+
+static size_t row_count(random_source *random) {
+    return (size_t)(between(random, 0, 15) == 0 ? between(random, 0, 1600) : between(random, 0, 70));
+}
+
+/* Up to three rows to one; every other time the output is the first input, in place. */
+#define ROWS(name, call) \
+    static void case_##name(const shrink_kernels *kernels, random_source *random, words *output) { \
+        size_t n = row_count(random); \
+        float *x = floats(n, any_style(random), random), *a = floats(n, any_style(random), random); \
+        float *b = floats(n, any_style(random), random), factor = value_of(any_style(random), random); \
+        float *y = between(random, 0, 1) ? x : allocate(n * sizeof(float)); \
+        (void)a, (void)b, (void)factor; \
+        kernels->call; \
+        put_floats(output, y, n); \
+    }
+
+ROWS(rms_norm, rms_norm(x, a, 1e-5f, n, y))
+ROWS(layer_norm, layer_norm(x, a, b, 1e-5f, n, y))
+ROWS(add, add(x, a, n, y))
+ROWS(mul, mul(x, a, n, y))
+ROWS(relu, relu(x, n, y))
+ROWS(silu, silu(x, n, y))
+ROWS(silu_mul, silu_mul(x, a, n, y))
+ROWS(gelu_erf, gelu_erf(x, n, y))
+ROWS(gelu_tanh, gelu_tanh(x, n, y))
+ROWS(tanh, tanh(x, n, y))
+ROWS(sigmoid, sigmoid(x, n, y))
+ROWS(softmax, softmax(memmove(y, x, n * sizeof(float)), n))
+ROWS(scale, scale(x, factor, n, y))
+ROWS(l2_normalize, l2_normalize(x, 1e-12f, n, y))
+
+#define ROTARY(name) \
+    static void case_##name(const shrink_kernels *kernels, random_source *random, words *output) { \
+        size_t half = (size_t)between(random, 0, 70); \
+        float *x = floats(2 * half, any_style(random), random); \
+        float *cosine = floats(half, ORDINARY, random), *sine = floats(half, ORDINARY, random); \
+        kernels->name(x, cosine, sine, half); \
+        put_floats(output, x, 2 * half); \
+    }
+ROTARY(rotary_half)
+ROTARY(rotary_pairs)
+
+static void case_quantize_row(const shrink_kernels *kernels, random_source *random, words *output) {
+    size_t n = row_count(random), bytes = shrink_qrow_bytes(n);
+    float *x = floats(n, any_style(random), random);
+    uint8_t *row = allocate(bytes);
+    kernels->quantize_row(x, n, row);
+    for (size_t i = 0; i < bytes; i++) put(output, row[i]);
+}
+
+/* -- Packed weights -- */
+
+/* [n][k] random weights in the packed layout, and their sums; some channels are all zeros. */
+static int8_t *packed_weights(uint32_t n, uint32_t k, int extreme, int32_t *sums, random_source *random) {
+    size_t steps = (k + 3) / 4, bytes = (n + 31) / 32 * steps * 128;
+    int8_t *w = memset(allocate(bytes), 0, bytes);
+    for (uint32_t o = 0; o < n; o++) {
+        sums[o] = 0;
+        if (between(random, 0, 30) == 0) continue;
+        for (uint32_t i = 0; i < k; i++) {
+            int value = extreme ? between(random, 0, 1) * 254 - 127 : between(random, -127, 127);
+            w[(o / 32 * steps + i / 4) * 128 + o % 32 * 4 + i % 4] = (int8_t)value;
+            sums[o] += value;
+        }
+    }
+    return w;
+}
+
+static float *packed_floats(uint32_t n, uint32_t k, style of, random_source *random) {
+    size_t count = (size_t)(n + 31) / 32 * 32 * k;
+    float *w = memset(allocate(count * 4), 0, count * 4);
+    for (uint32_t o = 0; o < n; o++)
+        for (uint32_t i = 0; i < k; i++) w[(o / 32 * k + i) * 32 + o % 32] = value_of(of, random);
+    return w;
+}
+
+static void case_embed_q8(const shrink_kernels *kernels, random_source *random, words *output) {
+    uint32_t n = (uint32_t)between(random, 1, 70), k = (uint32_t)between(random, 1, 70);
+    int32_t sums[70];
+    int8_t *w = packed_weights(n, k, 0, sums, random);
+    float *y = floats(k, any_style(random), random), *scale = floats(n, any_style(random), random);
+    uint32_t index = (uint32_t)between(random, 0, (int32_t)n - 1);
+    kernels->embed_q8(w, scale, index, k, between(random, 0, 1), y);
+    put_floats(output, y, k);
+}
+
+static void case_embed_f32(const shrink_kernels *kernels, random_source *random, words *output) {
+    uint32_t n = (uint32_t)between(random, 1, 70), k = (uint32_t)between(random, 1, 70);
+    float *w = packed_floats(n, k, any_style(random), random), *y = floats(k, any_style(random), random);
+    uint32_t index = (uint32_t)between(random, 0, (int32_t)n - 1);
+    kernels->embed_f32(w, index, k, between(random, 0, 1), y);
+    put_floats(output, y, k);
+}
+
+/* The largest sums: k = 65536 of code 255 or 0 with weights of 127 and -127. */
+static void largest_sums(const shrink_kernels *kernels, random_source *random, words *output) {
+    const uint32_t k = 65536, channels = 32, rows = (uint32_t)between(random, 1, 6);
+    int8_t *w = allocate(k * channels);
+    int32_t *sums = allocate(channels * 4);
+    for (uint32_t o = 0; o < channels; o++) sums[o] = (o % 2 ? -127 : 127) * (int32_t)k;
+    for (size_t i = 0; i < k * channels; i++) w[i] = i / 4 % 2 ? -127 : 127;
+    size_t stride = shrink_qrow_bytes(k);
+    uint8_t *x = allocate(rows * stride);
+    for (uint32_t m = 0; m < rows; m++) {
+        memset(x + m * stride, m % 2 ? 0 : 255, k);
+        finish_row(x + m * stride, k, 1, m / 2 % 2 ? 255 : 0);
+    }
+    float *scale = allocate(channels * 4), *y = allocate(rows * channels * 4);
+    for (uint32_t o = 0; o < channels; o++) scale[o] = 1;
+    shrink_linear_q8_args args = {.x = x, .x_stride = stride, .rows = rows, .k = k, .n = channels, .block_end = 1, .w = w,
+                                  .w_scale = scale, .w_sum = sums, .y = y, .y_stride = channels};
+    kernels->linear_q8(&args);
+    put_floats(output, y, rows * channels);
+}
+
+/* The first 429 seeds go through all of 1...13 rows and k of 1...33, which holds every remainder that a kernel
+ * treats apart; all of y is collected, so the gaps and the channels of other blocks must stay as they were. */
+static void case_linear_q8(const shrink_kernels *kernels, random_source *random, words *output) {
+    uint32_t seed = (uint32_t)random->state, whole = 13 * 33;
+    if (seed >= LINEAR_SEEDS - 2) {
+        largest_sums(kernels, random, output);
+        return;
+    }
+    uint32_t rows = seed < whole ? 1 + seed % 13 : (uint32_t)between(random, 1, 30);
+    uint32_t k = seed < whole ? 1 + seed / 13 : (uint32_t)between(random, 1, between(random, 0, 3) ? 140 : 1600);
+    uint32_t n = (uint32_t)between(random, 1, 100), blocks = (n + 31) / 32;
+    size_t stride = shrink_qrow_bytes(k) + (size_t)between(random, 0, 20), y_stride = n + (size_t)between(random, 0, 5);
+    uint32_t begin = (uint32_t)between(random, 0, (int32_t)blocks - 1), end = (uint32_t)between(random, (int32_t)begin + 1, (int32_t)blocks);
+    size_t count = (rows - 1) * y_stride + n;
+    int32_t *sums = allocate(n * sizeof(int32_t));
+    shrink_linear_q8_args args = {.x_stride = stride, .rows = rows, .k = k, .n = n, .block_begin = begin, .block_end = end,
+                                  .w_sum = sums, .y_stride = y_stride};
+    args.x = quantized_rows(rows, k, stride, any_style(random), random);
+    args.w = packed_weights(n, k, between(random, 0, 3) == 0, sums, random);
+    args.w_scale = floats(n, any_style(random), random);
+    args.bias = between(random, 0, 1) ? floats(n, any_style(random), random) : NULL;
+    args.y = allocate(count * sizeof(float));
+    kernels->linear_q8(&args);
+    put_floats(output, args.y, count);
+}
+
+static void case_linear_f32(const shrink_kernels *kernels, random_source *random, words *output) {
+    uint32_t rows = (uint32_t)between(random, 1, 30), k = (uint32_t)between(random, 1, 70);
+    uint32_t n = (uint32_t)between(random, 1, 100), blocks = (n + 31) / 32;
+    size_t x_stride = k + (size_t)between(random, 0, 3), y_stride = n + (size_t)between(random, 0, 3);
+    uint32_t begin = (uint32_t)between(random, 0, (int32_t)blocks - 1), end = (uint32_t)between(random, (int32_t)begin + 1, (int32_t)blocks);
+    size_t count = (rows - 1) * y_stride + n;
+    shrink_linear_f32_args args = {.x_stride = x_stride, .rows = rows, .k = k, .n = n, .block_begin = begin, .block_end = end,
+                                   .y_stride = y_stride};
+    args.x = floats((rows - 1) * x_stride + k, any_style(random), random);
+    args.w = packed_floats(n, k, any_style(random), random);
+    args.bias = between(random, 0, 1) ? floats(n, any_style(random), random) : NULL;
+    args.y = allocate(count * sizeof(float));
+    kernels->linear_f32(&args);
+    put_floats(output, args.y, count);
+}
+
+/* -- Attention -- */
+
+typedef struct { uint32_t dim, length, tokens, heads, growth; size_t gap, y_stride, scratch; } attention_shape;
+
+static attention_shape any_shape(random_source *random) {
+    static const uint32_t dims[] = {16, 32, 64, 80, 128, 256};
+    attention_shape shape;
+    shape.dim = between(random, 0, 1) ? dims[between(random, 0, 5)] : (uint32_t)between(random, 1, 140);
+    shape.length = (uint32_t)between(random, 1, between(random, 0, 7) == 0 ? 300 : 40);
+    shape.tokens = (uint32_t)between(random, 1, between(random, 0, 1) ? 20 : 1);
+    shape.heads = (uint32_t)between(random, 1, 4);
+    shape.growth = (uint32_t)between(random, 0, 1);
+    shape.gap = (size_t)between(random, 0, 20);
+    shape.y_stride = (size_t)shape.heads * shape.dim + (size_t)between(random, 0, 3);
+    uint32_t longest = shape.length + (shape.tokens - 1) * shape.growth;
+    shape.scratch = shrink_attention_scratch_bytes((size_t)shape.tokens * shape.heads, longest, shape.dim);
+    return shape;
+}
+
+static void case_attention_q8(const shrink_kernels *kernels, random_source *random, words *output) {
+    attention_shape s = any_shape(random);
+    const size_t bytes = shrink_qrow_bytes(s.dim), positions = s.length + (s.tokens - 1) * s.growth, q_stride = s.heads * bytes + s.gap;
+    size_t count = (s.tokens - 1) * s.y_stride + (size_t)s.heads * s.dim;
+    style scales = any_style(random);
+    uint8_t *q = allocate((s.tokens - 1) * q_stride + s.heads * bytes);
+    for (uint32_t row = 0; row < s.tokens * s.heads; row++) {
+        uint8_t *codes = q + row / s.heads * q_stride + row % s.heads * bytes;
+        fill_codes(codes, s.dim, random);
+        float scale = between(random, 0, 9) ? unit(random) * 0.01f : value_of(scales, random);
+        finish_row(codes, s.dim, scale, between(random, 0, 255));
+    }
+    shrink_attention_q8_args args = {
+        .q = q, .q_stride = q_stride, .k_stride = bytes + s.gap, .v_stride = bytes, .tokens = s.tokens, .heads = s.heads,
+        .length = s.length, .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
+    args.k = quantized_rows(positions, s.dim, args.k_stride, scales, random);
+    args.v = quantized_rows(positions, s.dim, args.v_stride, scales, random);
+    args.scratch = allocate(s.scratch);
+    args.y = allocate(count * sizeof(float));
+    kernels->attention_q8(&args);
+    put_floats(output, args.y, count);
+}
+
+static void case_attention_f32(const shrink_kernels *kernels, random_source *random, words *output) {
+    attention_shape s = any_shape(random);
+    const size_t row = (size_t)s.heads * s.dim, positions = s.length + (s.tokens - 1) * s.growth, stride = s.dim + s.gap;
+    size_t count = (s.tokens - 1) * s.y_stride + row;
+    style values = any_style(random);
+    shrink_attention_f32_args args = {
+        .q_stride = row + s.gap, .k_stride = stride, .v_stride = stride, .tokens = s.tokens, .heads = s.heads,
+        .length = s.length, .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
+    args.q = floats((s.tokens - 1) * args.q_stride + row, ORDINARY, random);
+    args.k = floats((positions - 1) * stride + s.dim, values, random);
+    args.v = floats((positions - 1) * stride + s.dim, between(random, 0, 3) ? ORDINARY : values, random);
+    args.scratch = allocate(s.scratch);
+    args.y = allocate(count * sizeof(float));
+    kernels->attention_f32(&args);
+    put_floats(output, args.y, count);
+}
+
+#endif

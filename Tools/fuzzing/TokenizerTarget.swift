@@ -1,0 +1,184 @@
+import ShrinkFormat
+
+/// Any bytes as tokenizer tables: refused, or used on texts that the bytes decide.
+@c(fuzz_tokenizer) func fuzzTokenizer(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+    do throws(RuntimeError) {
+        let block = ExactBlock(copying: data, count: count, alignment: 8)
+        var random = FuzzRandom(hashing: block.raw)
+        // At times one request for memory fails; whatever it was for must stay whole.
+        fuzz_allocator_reset(random.oneIn(8) ? 1 + random.below(24) : 0, 0x7E)
+        var tokenizer = try Tokenizer(tables: block.raw, allocator: .exact)
+        fuzz_count_accepted()
+        try useTokenizer(&tokenizer, &random)
+    } catch {
+        check(
+            error.code == .invalidArtifact || error.code == .unsupportedVersion || error.code == .outOfMemory,
+            "a tokenizer failed for another reason")
+    }
+    check(fuzz_allocator_live() == 0, "memory was not given back")
+    return 0
+}
+
+@c(mutate_tokenizer) func mutateTokenizer(_ data: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ seed: UInt32) -> Int {
+    var random = FuzzRandom(seed: UInt64(seed))
+    return TableEditor.edit(data, count, capacity, &random) ?? LLVMFuzzerMutate(data, count, capacity)
+}
+
+/// Encodes, decodes and chats.
+func useTokenizer(_ tokenizer: inout Tokenizer, _ random: inout FuzzRandom) throws(RuntimeError) {
+    var text = TokenizerBuffer<UInt8>(allocator: .exact)
+    for _ in 0..<3 {
+        text.truncate()
+        try appendText(&text, tokenizer.tables, &random)
+        try encode(&tokenizer, text, &random)
+        fuzz_count_run()
+    }
+    if tokenizer.hasChatTemplate { try chat(&tokenizer, text, &random) }
+}
+
+/// A text of at most some 500 bytes: words, spaces, marks, scripts, broken UTF-8, and what tokens are spelled like.
+private func appendText(_ text: inout TokenizerBuffer<UInt8>, _ tables: TokenizerTables, _ random: inout FuzzRandom) throws(RuntimeError) {
+    let pieces: StaticString = """
+        the quick brown fox don't I'LL 12345 ٣٤ \u{1100}\u{1161}\u{11A8} 각 e\u{301}\u{323} Å ſ's  \t\r\n x<|im_end|>[MASK] 中文 👍🏽 ǅ İß ﬁ \
+        \u{A0}\u{200D}\u{FEFF} aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        """
+    for _ in 0...random.below(12) {
+        switch random.below(6) {
+        case 0, 1:
+            // Cuts within characters are wanted.
+            let start = random.below(pieces.utf8CodeUnitCount)
+            let count = min(1 + random.below(30), pieces.utf8CodeUnitCount - start)
+            try text.append(UnsafeBufferPointer(start: pieces.utf8Start + start, count: count))
+        case 2, 3:
+            let token = tables.bytes(ofToken: random.below(Int(tables.header.vocabularySize)))
+            for byte in UnsafeRawBufferPointer(rebasing: token[..<min(token.count, 40)]) { try text.append(byte) }
+        case 4:
+            let run = UInt8(truncatingIfNeeded: random.next() & 0x7F)
+            for _ in 0..<random.below(70) { try text.append(run) }
+        default:
+            for _ in 0..<random.below(12) { try text.append(UInt8(truncatingIfNeeded: random.next())) }
+        }
+    }
+}
+
+private func encode(
+    _ tokenizer: inout Tokenizer, _ text: borrowing TokenizerBuffer<UInt8>, _ random: inout FuzzRandom
+) throws(RuntimeError) {
+    // Bytes in a block of exactly their size.
+    let exact = ExactBlock(count: text.count, alignment: 1)
+    text.withElements { exact.bytes.copyMemory(from: UnsafeRawBufferPointer($0)) }
+    let bytes = exact.raw.bindMemory(to: UInt8.self)
+    let second = UnsafeBufferPointer(rebasing: bytes[(bytes.count / 2)...])
+    var output = TokenBuffer(allocator: .exact)
+    let (adds, parses) = (random.oneIn(2), random.oneIn(2))
+    let pair = random.oneIn(3) ? second : nil
+    let limit = random.oneIn(3) ? random.below(20) : Int.max
+    do throws(RuntimeError) {
+        _ = try tokenizer.encode(bytes, pair: pair, addSpecialTokens: adds, parseSpecialTokens: parses, limit: limit, into: &output)
+    } catch {
+        guard error.code == .limitExceeded, limit != .max else { throw error }
+        check(output.count == 0, "tokens of a text that was refused")
+    }
+    check(output.count <= limit, "more tokens than the limit")
+    var decoder = Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: random.oneIn(2))
+    var decoded = TokenizerBuffer<UInt8>(allocator: .exact)
+    for id in output.ids {
+        check(id < tokenizer.tables.header.vocabularySize, "a token that is not in the vocabulary")
+        let before = decoded.count
+        try decoder.push(id, into: &decoded)
+        check(decoded.count - before <= decoder.maximumPushByteCount, "more text of a token than was said")
+        _ = tokenizer.isStop(id)
+    }
+    // Any id is allowed.
+    try decoder.push(UInt32(truncatingIfNeeded: random.next()), into: &decoded)
+    try decoder.flush(into: &decoded)
+    check(UTF8Stream.wellFormedCount(decoded.elements) == decoded.count, "decoded text is not UTF-8")
+}
+
+private func chat(
+    _ tokenizer: inout Tokenizer, _ text: borrowing TokenizerBuffer<UInt8>, _ random: inout FuzzRandom
+) throws(RuntimeError) {
+    let role: StaticString = "system"
+    let bytes = text.elements
+    let system = ChatMessage(role: UnsafeBufferPointer(start: role.utf8Start, count: role.utf8CodeUnitCount), content: bytes)
+    let user = ChatMessage(role: UnsafeBufferPointer(rebasing: bytes[..<min(bytes.count, 5)]), content: bytes)
+    var output = TokenBuffer(allocator: .exact)
+    let messages = UnsafeMutableBufferPointer<ChatMessage>.allocate(capacity: 2)
+    defer { messages.deallocate() }
+    messages[0] = random.oneIn(2) ? system : user
+    messages[1] = user
+    try tokenizer.encodeChat(
+        UnsafeBufferPointer(rebasing: messages[..<random.below(3)]), addGenerationPrompt: random.oneIn(2),
+        parseSpecialTokens: random.oneIn(2), into: &output)
+    for id in output.ids { check(id < tokenizer.tables.header.vocabularySize, "a token that is not in the vocabulary") }
+}
+
+/// Mutates the header or one section of tokenizer tables, and keeps the directory right when a section changes its size.
+enum TableEditor {
+    private static let sectionCount = 21
+    private static let directoryStart = 256
+
+    /// Edits tables in place within `capacity` and returns their new size; nil when their directory is not usable.
+    static func edit(_ data: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ random: inout FuzzRandom) -> Int? {
+        if count < TokenizerFormat.headerByteCount || random.oneIn(16) { return nil }
+        if random.oneIn(5) {
+            mutateInPlace(data + 12, directoryStart - 12)
+            return count
+        }
+        let index = random.below(sectionCount)
+        let (offset, size) = section(data, index)
+        guard offset >= 0, size >= 0, offset <= count, size <= count - offset else { return nil }
+        if size > 0, !random.oneIn(3) {
+            mutateNumbers(data + offset, size, &random)
+            return count
+        }
+        return resize(data, count, capacity, index, &random)
+    }
+
+    /// Words are more often what matters than bytes.
+    private static func mutateNumbers(_ base: UnsafeMutablePointer<UInt8>, _ size: Int, _ random: inout FuzzRandom) {
+        if size < 8 || random.oneIn(2) { return mutateInPlace(base, size) }
+        let words = UnsafeMutableRawPointer(base)
+        for _ in 0...random.below(3) {
+            let (to, from) = (random.below(size / 4) * 4, random.below(size / 4) * 4)
+            let value = words.loadUnaligned(fromByteOffset: random.oneIn(2) ? from : to, as: UInt32.self)
+            let delta = UInt32(truncatingIfNeeded: random.below(5)) &- 2
+            words.storeBytes(of: value &+ delta, toByteOffset: to, as: UInt32.self)
+        }
+    }
+
+    private static func section(_ data: UnsafePointer<UInt8>, _ index: Int) -> (offset: Int, size: Int) {
+        let place = UnsafeRawPointer(data) + directoryStart + index * 8
+        return (Int(place.loadUnaligned(as: UInt32.self)), Int(place.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+    }
+
+    /// Gives one section another size and lays all of them out anew.
+    private static func resize(
+        _ data: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ changed: Int, _ random: inout FuzzRandom
+    ) -> Int? {
+        let old = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
+        defer { old.deallocate() }
+        old.update(from: data, count: count)
+        var end = TokenizerFormat.headerByteCount
+        for i in 0..<sectionCount {
+            let (offset, size) = section(old, i)
+            guard offset <= count, size <= count - offset else { continue }
+            let start = (end + 7) & ~7
+            guard start + size <= capacity else { return nil }
+            for gap in end..<max(end, start) { data[gap] = 0 }
+            (data + start).update(from: old + offset, count: size)
+            var newSize = size
+            if i == changed {
+                let room = min(capacity - start, size + 64)
+                newSize = random.oneIn(2) ? size & ~7 : LLVMFuzzerMutate(data + start, size, room)
+                if random.oneIn(2) { newSize = min(newSize &+ 4, room) & ~3 }
+                for i in size..<max(size, newSize) where random.oneIn(2) { data[start + i] = UInt8(random.below(4)) }
+            }
+            let place = UnsafeMutableRawPointer(data) + directoryStart + i * 8
+            place.storeBytes(of: newSize == 0 ? 0 : UInt32(truncatingIfNeeded: start), as: UInt32.self)
+            place.storeBytes(of: UInt32(truncatingIfNeeded: newSize), toByteOffset: 4, as: UInt32.self)
+            if newSize > 0 { end = start + newSize }
+        }
+        return end
+    }
+}

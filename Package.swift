@@ -26,7 +26,10 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
-        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "COpenBLAS"]),
+        // Float kernels of the host, compiled for every instruction set of the architecture.
+        .target(name: "CHostKernels"),
+        .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "CHostKernels", "CShrinkKernels", "COpenBLAS"]),
+        .target(name: "ShrinkTraining", dependencies: ["ShrinkGraph", "ShrinkCompute", "CHostKernels"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels", "ShrinkFormat"]),
@@ -42,6 +45,10 @@ let package = Package(
                 "ShrinkCompute", "ShrinkPasses", "ShrinkPacking", "ShrinkEvaluation", "ShrinkTraining", "CShrinkMachine",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        // Times training steps, for comparisons with peers; not installed.
+        .executableTarget(
+            name: "training-benchmark", dependencies: ["ShrinkTraining", "ShrinkCompute", "ShrinkGraph", "ShrinkModels", "ShrinkPasses"],
+            path: "Tools/training-benchmark"),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
 
@@ -64,7 +71,10 @@ let package = Package(
         .testTarget(name: "ShrinkGraphTests", dependencies: ["ShrinkGraph", "GoldenModels"]),
         .testTarget(name: "ShrinkPassesTests", dependencies: ["ShrinkPasses", "ShrinkCompute", "GoldenModels"]),
         .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
-        .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute"]),
+        .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute", "CHostKernels"]),
+        .testTarget(
+            name: "ShrinkTrainingTests",
+            dependencies: ["ShrinkTraining", "ShrinkCheckpoints", "ShrinkCompute", "ShrinkModels", "ShrinkPasses"], exclude: ["Fixtures"]),
         .testTarget(
             name: "ShrinkPackingTests",
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),

@@ -6,7 +6,7 @@ import Glibc
 /// It is loaded with `dlopen` instead of being linked for two reasons. Its choice of kernels is made
 /// while it loads, from CPU models it knows; on newer ones it falls back to AVX2, and the
 /// environment variable that corrects it (`OPENBLAS_CORETYPE`, worth a factor of two) must be set
-/// before. And its threads and buffers are no cost to commands that only run an artifact.
+/// before. And its buffers are no cost to commands that only run an artifact.
 public struct BLAS: Sendable {
     typealias SGEMM = @convention(c) (
         CBLAS_ORDER, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, Float, UnsafePointer<Float>?, blasint,
@@ -14,7 +14,6 @@ public struct BLAS: Sendable {
     ) -> Void
 
     let sgemm: SGEMM
-    private let setThreads: @convention(c) (Int32) -> Void
     /// The name of the kernels that OpenBLAS chose, such as `SkylakeX`.
     public let coreName: String
 
@@ -33,22 +32,10 @@ public struct BLAS: Sendable {
             return unsafeBitCast(address, to: T.self)
         }
         sgemm = try symbol("cblas_sgemm", as: SGEMM.self)
-        setThreads = try symbol("openblas_set_num_threads", as: (@convention(c) (Int32) -> Void).self)
+        // Threads share out tiles here: OpenBLAS's own would sum in an order that depends on their number.
+        try symbol("openblas_set_num_threads", as: (@convention(c) (Int32) -> Void).self)(1)
         let name = try symbol("openblas_get_corename", as: (@convention(c) () -> UnsafePointer<CChar>?).self)
         coreName = name().map { String(cString: $0) } ?? "unknown"
-    }
-
-    public func setThreadCount(_ count: Int) { setThreads(Int32(clamping: count)) }
-
-    /// c = a·bᵀ (or a·b) × alpha, all row-major with the given strides between rows.
-    func multiply(
-        rows: Int, columns: Int, inner: Int, alpha: Float = 1,
-        _ a: UnsafePointer<Float>, _ aStride: Int, _ b: UnsafePointer<Float>, _ bStride: Int, transposeB: Bool,
-        into c: UnsafeMutablePointer<Float>, _ cStride: Int
-    ) {
-        sgemm(
-            CblasRowMajor, CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, blasint(rows), blasint(columns),
-            blasint(inner), alpha, a, blasint(aStride), b, blasint(bStride), 0, c, blasint(cStride))
     }
 
     /// The features that OpenBLAS's SkylakeX kernels need, as Linux names them.

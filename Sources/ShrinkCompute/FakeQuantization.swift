@@ -19,27 +19,31 @@ enum FakeQuantization {
     }
 
     /// Asymmetric uint8 for each group of each row, as `Quantize` defines it, in the runtime's order of
-    /// roundings (`quantize_rows` of its kernels), so that equal inputs get equal codes.
-    static func activations(_ x: HostTensor, groups: Int) -> HostTensor {
-        let result = x.empty(), steps = x.empty(width: groups)
-        result.steps = steps
-        let width = x.width / groups
-        forEachRow(x.rowCount * groups) { group in
-            let input = x.base + group * width, output = result.base + group * width
-            var low: Float = 0, high: Float = 0
-            for index in 0..<width {
-                low = min(low, input[index])
-                high = max(high, input[index])
-            }
-            let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
-            steps.base[group] = scale
-            let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
-            for index in 0..<width {
-                let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
-                output[index] = (code - zero) * scale
-            }
+    /// roundings (`quantize_rows` of its kernels), so that equal inputs get equal codes. `output` may be
+    /// `input`. `steps` gets the step between two codes of each group of each row.
+    static func activations(
+        _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, steps: UnsafeMutablePointer<Float>, rows: Int, width: Int,
+        groups: Int, on threads: HostThreads
+    ) {
+        let width = width / groups
+        threads.forRows(rows * groups, width: width) { groups in
+            for group in groups { steps[group] = activations(input + group * width, output + group * width, width: width) }
         }
-        return result
+    }
+
+    private static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) -> Float {
+        var low: Float = 0, high: Float = 0
+        for index in 0..<width {
+            low = min(low, input[index])
+            high = max(high, input[index])
+        }
+        let scale = max((high - low) * (1 / 255), 1e-35), inverse = 1 / scale
+        let zero = min((-low * inverse).rounded(.toNearestOrEven), 255)
+        for index in 0..<width {
+            let code = min(max((input[index] * inverse).rounded(.toNearestOrEven) + zero, 0), 255)
+            output[index] = (code - zero) * scale
+        }
+        return scale
     }
 
     /// The shares that one row of attention gives to positions, `steps` being those of their values, each

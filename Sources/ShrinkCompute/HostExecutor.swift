@@ -1,149 +1,125 @@
-import Glibc
 import ShrinkGraph
 
-/// Runs a graph in binary32 on the host. Serves evaluation and calibration; quantized graphs run
+/// One batch of sequences for a graph.
+public struct HostInputs {
+    public var batch: Int
+    /// The padded length of the sequences.
+    public var tokens: Int
+    /// Inputs by name: token ids and the like, row-major.
+    public var integers: [String: [Int32]]
+    public var floats: [String: HostTensor]
+
+    public init(batch: Int, tokens: Int, integers: [String: [Int32]] = [:], floats: [String: HostTensor] = [:]) {
+        self.batch = batch
+        self.tokens = tokens
+        self.integers = integers
+        self.floats = floats
+    }
+}
+
+/// Runs a graph in binary32 on the host. Serves evaluation, calibration and training; quantized graphs run
 /// with the numbers that their codes stand for.
-public struct HostExecutor {
+///
+/// Takes all memory of a run when it first meets its extents and keeps it for the next. Not for several threads
+/// at a time.
+public final class HostExecutor {
     public let graph: Graph
-    private let blas: BLAS
+    public let threads: HostThreads
+    let blas: BLAS
     private let parameters: ParameterCache
-    private let lastUse: [Int]
+    private var plans: [[Int]: ExecutionPlan] = [:]
+    private var arena = HostTensor(shape: [0])
+    private var scratchMemory = HostTensor(shape: [0])
 
     /// `parameters` may be shared by executors of graphs of the same checkpoint.
-    public init(_ graph: Graph, parameters: ParameterCache = ParameterCache()) throws {
+    public init(_ graph: Graph, parameters: ParameterCache = ParameterCache(), threads: HostThreads = HostThreads()) throws {
         self.graph = graph
+        self.threads = threads
         self.parameters = parameters
         blas = try BLAS.load()
-        var last = [Int](repeating: -1, count: graph.values.count)
-        for (position, id) in graph.order.enumerated() { for input in graph[id].inputs { last[input.index] = position } }
-        for output in graph.outputs { last[output.value.index] = Int.max }
-        lastUse = last
     }
+
+    /// Bytes of the values of a run, without parameters, gradients of parameters and other outputs.
+    public func arenaByteCount(batch: Int, tokens: Int) throws -> Int { try plan(batch, tokens).arenaCount * 4 }
 
     /// Runs one batch of equally long sequences, row-major [batch, tokens]. Segments are zero unless
     /// given. Returns the outputs by name.
     public func run(tokens: [Int32], segments: [Int32]? = nil, batch: Int = 1) throws -> [String: HostTensor] {
         precondition(batch > 0 && tokens.count.isMultiple(of: batch) && !tokens.isEmpty)
-        let length = tokens.count / batch
-        var integers: [ValueID: [Int32]] = [:]
-        for input in graph.inputs {
-            switch graph[input].name {
-            case "tokens": integers[input] = tokens
-            case "segments": integers[input] = segments ?? [Int32](repeating: 0, count: tokens.count)
-            case "positions": integers[input] = (0..<tokens.count).map { Int32($0 % length) }
-            case let name: throw ComputeError("the graph has an input \(name) that nothing fills")
-            }
-        }
-        var values: [ValueID: HostTensor] = [:]
-        for (position, id) in graph.order.enumerated() {
-            let node = graph[id]
-            let results = try run(node, values, integers, shape: [batch, length])
-            for (result, tensor) in zip(node.results, results) where lastUse[result.index] >= 0 { values[result] = tensor }
-            for input in node.inputs where lastUse[input.index] == position { values[input] = nil }
-        }
-        return Dictionary(uniqueKeysWithValues: graph.outputs.compactMap { output in values[output.value].map { (output.name, $0) } })
+        var inputs = HostInputs(batch: batch, tokens: tokens.count / batch, integers: ["tokens": tokens])
+        inputs.integers["segments"] = segments
+        return try run(inputs)
     }
 
-    private func run(
-        _ node: Graph.Node, _ values: [ValueID: HostTensor], _ integers: [ValueID: [Int32]], shape: [Int]
-    ) throws -> [HostTensor] {
-        func tensor(_ position: Int) throws -> HostTensor {
-            guard let tensor = values[node.inputs[position]] else {
-                throw ComputeError("\(node.operation.mnemonic) of \(node.origin): \(graph[node.inputs[position]].name) is not there")
+    /// Runs one batch and returns the outputs by name. Inputs that are not given and have a natural value get it:
+    /// segments are zero, positions count from zero, lengths are whole, and `loss_gradient` is one.
+    ///
+    /// Gradients whose parameters stand in `gradients` go there instead, added to what is there when
+    /// `accumulating`. Throws `ComputeError` for inputs that are missing or do not fit.
+    public func run(_ inputs: HostInputs, gradients: ParameterTable? = nil, accumulating: Bool = false) throws -> [String: HostTensor] {
+        guard inputs.batch > 0, inputs.tokens > 0 else { throw ComputeError("there is nothing to run: \(inputs.batch) sequences of \(inputs.tokens) tokens") }
+        let plan = try plan(inputs.batch, inputs.tokens)
+        if arena.buffer.count < plan.arenaCount { arena = HostTensor(shape: [plan.arenaCount]) }
+        var outputs: [HostTensor] = []
+        var accumulated = Set<ValueID>()
+        var results: [String: HostTensor] = [:]
+        for output in graph.outputs {
+            let parameter = output.name.hasPrefix("gradient:") ? gradients?[String(output.name.dropFirst("gradient:".count))] : nil
+            if let parameter {
+                guard parameter.shape == plan.shapes[output.value.index] else { throw ComputeError("\(output.name) has another shape than its target") }
+                outputs.append(parameter)
+                if accumulating { accumulated.insert(output.value) }
+            } else {
+                let tensor = HostTensor(shape: plan.shapes[output.value.index])
+                outputs.append(tensor)
+                results[output.name] = tensor
             }
-            return tensor
         }
-        func parameter<R>(_ position: Int, rows: Int? = nil, _ body: (UnsafePointer<Float>) throws -> R) throws -> R {
-            try parameters.withFloats(graph[node.inputs[position]], rows: rows, body)
+        let step = try Step(self, plan, inputs, arena: arena.base, outputs: outputs, accumulated: accumulated)
+        for id in graph.order where !plan.skipped.contains(id) {
+            let node = graph[id]
+            try withParameters(node, step, tokens: inputs.tokens) { try step.run(id) }
         }
-        /// The float result, then the quantized one, as the operation declares them.
-        func withQuantized(_ result: HostTensor, _ alsoQuantized: Bool) -> [HostTensor] {
-            alsoQuantized ? [result, FakeQuantization.activations(result, groups: 1)] : [result]
+        // An output may be no node's own result, or the second name of one.
+        for (index, output) in graph.outputs.enumerated() where plan.places[output.value.index] != .output(index) {
+            guard let source = step.pointers[output.value.index] else { throw ComputeError("the output \(output.name) is a parameter or an input") }
+            let target = outputs[index]
+            if accumulated.contains(output.value) {
+                kernels.add(target.base, source, target.base, target.buffer.count)
+            } else {
+                target.base.update(from: source, count: target.buffer.count)
+            }
         }
+        return results
+    }
 
-        switch node.operation {
-        case .embedding(let payload):
-            let table = graph[node.inputs[1]]
-            guard let indices = integers[node.inputs[0]] else { throw ComputeError("an embedding reads computed indices") }
-            let rows = table.type.shape[0].fixedValue ?? 0, width = table.type.width ?? 0
-            let result = HostTensor(shape: shape + [width])
-            try parameter(1) { floats in
-                for (position, index) in indices.enumerated() {
-                    let row = Int(index) + payload.indexOffset
-                    guard 0..<rows ~= row else { throw ComputeError("\(table.name) has \(rows) rows; row \(row) was asked for") }
-                    (result.base + position * width).update(from: floats + row * width, count: width)
-                }
+    /// Memory for one node's own use; the same for every node.
+    func scratch(_ count: Int) -> UnsafeMutablePointer<Float> {
+        if scratchMemory.buffer.count < count { scratchMemory = HostTensor(shape: [count]) }
+        return scratchMemory.base
+    }
+
+    private func plan(_ batch: Int, _ tokens: Int) throws -> ExecutionPlan {
+        if let known = plans[[batch, tokens]] { return known }
+        if plans.count == 64 { plans = [:] }
+        let plan = try ExecutionPlan(graph, batch: batch, tokens: tokens)
+        plans[[batch, tokens]] = plan
+        return plan
+    }
+
+    /// Sets the pointers of the node's parameters while `body` runs. Tables of positions are needed as far as
+    /// there are tokens.
+    private func withParameters(_ node: Graph.Node, _ step: Step, tokens: Int, _ body: () throws -> Void) throws {
+        var rows: Int?
+        if case .rotary = node.operation { rows = tokens }
+        func resolve(_ inputs: ArraySlice<ValueID>) throws {
+            guard let input = inputs.first else { return try body() }
+            guard graph[input].isParameter else { return try resolve(inputs.dropFirst()) }
+            try parameters.withFloats(graph[input], rows: rows) { floats in
+                step.pointers[input.index] = UnsafeMutablePointer(mutating: floats)
+                try resolve(inputs.dropFirst())
             }
-            return [result]
-        case .linear:
-            let x = try tensor(0)
-            let outputs = graph[node.inputs[1]].type.shape[0].fixedValue ?? 0
-            let result = x.empty(width: outputs)
-            try parameter(1) { weight in
-                blas.multiply(
-                    rows: x.rowCount, columns: outputs, inner: x.width, x.base, x.width, weight, x.width, transposeB: true,
-                    into: result.base, outputs)
-            }
-            if node.inputs.count == 3 {
-                try parameter(2) { bias in
-                    let bias = SharedFloats(bias)
-                    forEachRow(result.rowCount) { row in
-                        for index in 0..<outputs { result.base[row * outputs + index] += bias.base[index] }
-                    }
-                }
-            }
-            return [result]
-        case .layerNorm(let payload):
-            let sum = node.inputs.count == 4 ? HostKernels.binary(.add, try tensor(0), try tensor(3)) : try tensor(0)
-            let result = try parameter(1) { gamma in
-                try parameter(2) { beta in HostKernels.layerNorm(sum, gamma, beta, epsilon: payload.epsilon) }
-            }
-            return withQuantized(result, payload.alsoQuantized) + (payload.keepsSum ? [sum] : [])
-        case .rmsNorm(let payload):
-            let sum = node.inputs.count == 3 ? HostKernels.binary(.add, try tensor(0), try tensor(2)) : try tensor(0)
-            let result = try parameter(1) { HostKernels.rmsNorm(sum, $0, epsilon: payload.epsilon) }
-            return withQuantized(result, payload.alsoQuantized) + (payload.keepsSum ? [sum] : [])
-        case .attention(let payload):
-            let result = HostKernels.attention(payload, try tensor(0), try tensor(1), try tensor(2), blas)
-            return withQuantized(result, payload.alsoQuantized)
-        case .rotary(let payload):
-            let positions = graph[node.inputs[1]].type.shape[0].fixedValue ?? 0
-            return [
-                try parameter(1, rows: shape[1]) { cosine in
-                    try parameter(2, rows: shape[1]) { sine in
-                        try HostKernels.rotary(try tensor(0), payload, cosine: cosine, sine: sine, positions: positions)
-                    }
-                }
-            ]
-        case .unary(let payload):
-            return withQuantized(HostKernels.unary(payload.function, try tensor(0)), payload.alsoQuantized)
-        case .binary(let payload):
-            return [HostKernels.binary(payload.function, try tensor(0), try tensor(1))]
-        case .gate(let payload):
-            let result = HostKernels.binary(.multiply, HostKernels.unary(payload.function, try tensor(0)), try tensor(1))
-            return withQuantized(result, payload.alsoQuantized)
-        case .quantize(let payload):
-            return [FakeQuantization.activations(try tensor(0), groups: payload.groups)]
-        case .selectToken(let payload):
-            let x = try tensor(0)
-            return [
-                HostKernels.pool(x) { tokens, source, target in
-                    target.update(from: source + (payload.position == .last ? tokens - 1 : 0) * x.width, count: x.width)
-                }
-            ]
-        case .meanTokens:
-            let x = try tensor(0)
-            return [
-                HostKernels.pool(x) { tokens, source, target in
-                    for index in 0..<x.width {
-                        var sum = 0.0
-                        for token in 0..<tokens { sum += Double(source[token * x.width + index]) }
-                        target[index] = Float(sum / Double(tokens))
-                    }
-                }
-            ]
-        case .l2Normalize(let payload):
-            return [HostKernels.l2Normalize(try tensor(0), epsilon: payload.epsilon)]
         }
+        try resolve(node.inputs[...])
     }
 }

@@ -4,15 +4,18 @@ public final class HostTensor: @unchecked Sendable {
     /// Lives as long as the tensor: keep that in a variable, or take `floats`.
     public let buffer: UnsafeMutableBufferPointer<Float>
 
-    /// Of quantized rows: the step between two codes, [rows, groups].
-    var steps: HostTensor?
-
     public init(shape: [Int]) {
         self.shape = shape
         buffer = .allocate(capacity: shape.reduce(1, *))
     }
 
     deinit { buffer.deallocate() }
+
+    public convenience init(_ values: [Float], shape: [Int]) {
+        self.init(shape: shape)
+        precondition(values.count == buffer.count)
+        _ = buffer.initialize(fromContentsOf: values)
+    }
 
     public var width: Int { shape.last ?? 1 }
     /// Product of all extents but the innermost.
@@ -26,10 +29,5 @@ public final class HostTensor: @unchecked Sendable {
     /// A part of `buffer`.
     public func row(_ index: Int) -> UnsafeBufferPointer<Float> {
         UnsafeBufferPointer(rebasing: buffer[index * width..<(index + 1) * width])
-    }
-
-    /// A tensor of the same shape, not initialised.
-    func empty(width: Int? = nil) -> HostTensor {
-        HostTensor(shape: width.map { shape.dropLast() + [$0] } ?? shape)
     }
 }

@@ -14,11 +14,11 @@ public final class ParameterCache {
         let key = value.name + (parameter.quantization.map { ":\($0.rawValue)" } ?? "")
         var shape = value.type.shape.compactMap(\.fixedValue)
         if let rows, !shape.isEmpty { shape[0] = min(rows, shape[0]) }
-        if let known = tensors[key], known.buffer.count >= shape.reduce(1, *) { return try body(known.base) }
+        if source.isConstant, let known = tensors[key], known.buffer.count >= shape.reduce(1, *) { return try body(known.base) }
         if parameter.quantization == nil, let result = try source.withFloatsInPlace({ try $0.baseAddress.map(body) }), let result {
             return result
         }
-        let tensor = HostTensor(shape: shape)
+        let tensor = tensors[key].flatMap { $0.shape == shape ? $0 : nil } ?? HostTensor(shape: shape)
         try source.readFloats(0..<tensor.buffer.count, into: tensor.buffer)
         source.release(0..<tensor.buffer.count)
         if let quantization = parameter.quantization { FakeQuantization.weights(tensor, quantization) }

@@ -78,6 +78,12 @@ public struct Graph: Sendable {
         values[value.index].definition = .parameter(parameter)
     }
 
+    public mutating func setSource(_ source: any ParameterSource, of value: ValueID) {
+        guard var parameter = parameter(value) else { preconditionFailure("not a parameter") }
+        parameter.source = source
+        values[value.index].definition = .parameter(parameter)
+    }
+
     /// The same graph with another value behind the output at `index`.
     public func replacingOutput(_ index: Int, with value: ValueID) throws(GraphError) -> Graph {
         var graph = self

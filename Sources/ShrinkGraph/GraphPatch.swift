@@ -33,6 +33,17 @@ public struct GraphPatch {
         return results
     }
 
+    /// The parameter of that name, added unless it is there already.
+    public mutating func addParameter(_ name: String, _ type: ValueType, _ parameter: Parameter) throws(GraphError) -> ValueID {
+        if !names.insert(name).inserted {
+            guard let index = graph.values.firstIndex(where: { $0.name == name }), graph.values[index].isParameter, graph.values[index].type == type
+            else { throw GraphError(.duplicateName, "there is another value named \(name)") }
+            return ValueID(index: index)
+        }
+        graph.values.append(Graph.Value(name: name, type: type, definition: .parameter(parameter)))
+        return ValueID(index: graph.values.count - 1)
+    }
+
     /// Every reader of `old`, outputs and inserted nodes included, reads `new` from now on.
     public mutating func replace(_ old: ValueID, with new: ValueID) { replacements[old] = new }
 

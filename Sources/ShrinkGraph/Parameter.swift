@@ -7,11 +7,14 @@ public protocol ParameterSource: Sendable {
     func withFloatsInPlace<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R?
     /// Tells that the pages of `range` are not needed soon.
     func release(_ range: Range<Int>)
+    /// Whether the numbers stay what they are.
+    var isConstant: Bool { get }
 }
 
 extension ParameterSource {
     public func withFloatsInPlace<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R? { nil }
     public func release(_ range: Range<Int>) {}
+    public var isConstant: Bool { true }
 }
 
 /// How packing stores a weight.

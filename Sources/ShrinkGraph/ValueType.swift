@@ -40,6 +40,9 @@ public struct ValueType: Hashable, Sendable {
         self.shape = shape
     }
 
+    /// One float.
+    public static let scalar = ValueType(.float32, [])
+
     /// The innermost extent; nil for a scalar or a symbolic one.
     public var width: Int? { shape.last?.fixedValue }
 

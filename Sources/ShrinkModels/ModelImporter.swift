@@ -4,7 +4,7 @@ import ShrinkJSON
 
 extension ImportedModel {
     /// The families this version knows, as `model_type` names them.
-    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert"]
+    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert", "gpt2"]
 
     /// Opens a checkpoint: a Hugging Face directory with `config.json`, or a GGUF file.
     public static func open(_ path: String) throws -> ImportedModel {
@@ -48,6 +48,8 @@ extension ImportedModel {
         case "bert":
             return try BERTImporter.importModel(
                 try BERTConfig(config), try SentencePooling(directory: directory), try Checkpoint.openHuggingFace(path), file: path)
+        case "gpt2":
+            return try GPT2Importer.importModel(try GPT2Config(config), try Checkpoint.openHuggingFace(path), file: path)
         default: throw unsupported(type, config.file)
         }
     }

@@ -142,7 +142,11 @@ struct Lowering {
         let node = graph[id]
         switch node.operation {
         case .embedding(let embedding): try lower(embedding, node, &weights)
-        case .linear: try lowerLinear(node, &weights)
+        case .linear(let linear):
+            guard !linear.isInputMajor else {
+                throw PackingError(.unsupported, "its weight is stored input by input; run the pass orient-weights first")
+            }
+            try lowerLinear(node, &weights)
         case .layerNorm(let norm):
             let vectors = [try weights.vector(graph[node.inputs[1]]), try weights.vector(graph[node.inputs[2]])]
             try lowerNorm(
@@ -170,14 +174,20 @@ struct Lowering {
             let x = try read(node.inputs[0])
             emit(.quantize, [x, try define(node.results[0])])
         case .selectToken(let select):
+            try refuseLengths(node, after: 1)
             let x = try read(node.inputs[0])
             emit(.selectRow, [x, try define(node.results[0])], integers: [select.position == .last ? 1 : 0])
         case .meanTokens:
+            try refuseLengths(node, after: 1)
             let x = try read(node.inputs[0])
             emit(.meanRows, [x, try define(node.results[0])])
         case .l2Normalize(let norm):
             let x = try read(node.inputs[0])
             emit(.l2Normalize, [x, try define(node.results[0])], floats: [Float(norm.epsilon)])
+        case .scale: throw PackingError(.unsupported, "the runtime does not scale values; fold the factor into a weight")
+        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
+            .attentionGradient, .l2NormalizeGradient, .poolGradient:
+            throw PackingError(.unsupported, "this operation is for training; pack the graph without losses and gradients")
         }
     }
 
@@ -249,6 +259,7 @@ struct Lowering {
     }
 
     private mutating func lower(_ rotary: Rotary, _ node: Graph.Node, _ id: NodeID, _ weights: inout WeightTable) throws {
+        guard !rotary.isInverse else { throw PackingError(.unsupported, "only gradients turn back; pack the graph without them") }
         var x = try read(node.inputs[0])
         if isLastUse(node.inputs[0], by: id) {
             tensors[node.results[0]] = tensors[node.inputs[0]]
@@ -262,7 +273,18 @@ struct Lowering {
         emit(.rotary, [x] + angles, integers: [kind.rawValue])
     }
 
+    /// The runtime runs one sequence at a time, without padding.
+    private func refuseLengths(_ node: Graph.Node, after count: Int) throws {
+        guard node.inputs.count == count else {
+            throw PackingError(.unsupported, "the runtime pads no sequences; pack the graph without lengths")
+        }
+    }
+
     private mutating func lower(_ attention: Attention, _ node: Graph.Node) throws {
+        guard !attention.isPacked, !attention.savesLogSumExp else {
+            throw PackingError(.unsupported, "the runtime wants q, k and v apart and saves no sums; run the pass split-packed-attention first")
+        }
+        try refuseLengths(node, after: 3)
         let q = try read(node.inputs[0])
         // Nodes of one origin are told apart by their order, which all entry points of a model share.
         let ordinal = attentionCount[node.origin, default: 0]

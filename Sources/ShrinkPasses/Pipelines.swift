@@ -11,7 +11,7 @@ public enum Scheme: String, Sendable, CaseIterable {
 extension PassManager {
     /// From the graph of an importer to one that lowering takes.
     public static func compile(_ scheme: Scheme) -> PassManager {
-        var passes = [Pass.canonicalize, .fuseResidualNorm, .fuseGate]
+        var passes = [Pass.canonicalize, .splitPackedAttention, .orientWeights, .fuseResidualNorm, .fuseGate]
         if scheme == .w8a8 { passes += [.quantizeW8A8, .fuseQuantize] }
         return PassManager(passes)
     }

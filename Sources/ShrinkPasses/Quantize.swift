@@ -29,12 +29,16 @@ extension Pass {
                 weights.append(node.inputs[1])
                 report.rewrites += 1
             case .attention(let attention) where graph[node.inputs[0]].type.element == .float32:
+                guard !attention.isPacked else {
+                    report.refuse(node, .unsupported("q, k and v are packed in one; split-packed-attention comes first"))
+                    continue
+                }
                 let counts = [attention.heads, attention.keyValueHeads, attention.keyValueHeads]
                 var inputs: [ValueID] = []
                 for (value, count) in zip(node.inputs, counts) {
                     inputs.append(try quantize(value, groups: count, before: id, origin: node.origin))
                 }
-                patch.setInputs(of: id, to: inputs)
+                patch.setInputs(of: id, to: inputs + node.inputs.dropFirst(3))
                 report.rewrites += 1
             default: continue
             }

@@ -22,7 +22,7 @@ public struct GoldenModel: Sendable, CustomStringConvertible {
 
     public static let all: [GoldenModel] = [
         "llama-tied", "llama-llama3-rope", "llama-llama3-rope/model.gguf", "llama-linear-rope", "llama-yarn-sharded",
-        "mistral", "mistral/model.gguf", "qwen2", "qwen2/model.gguf",
+        "mistral", "mistral/model.gguf", "qwen2", "qwen2/model.gguf", "gpt2",
         "bert-sentence", "bert-classify", "bert-tag", "bert-old-names",
     ].map(GoldenModel.init)
 

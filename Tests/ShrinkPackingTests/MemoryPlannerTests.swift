@@ -1,6 +1,6 @@
+import ShrinkGraph
 import Testing
 
-@testable import ShrinkPacking
 
 @Suite struct MemoryPlannerTests {
     typealias Buffer = MemoryPlanner.Buffer

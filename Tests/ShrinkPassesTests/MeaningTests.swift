@@ -18,7 +18,7 @@ import Testing
         let before = try HostExecutor(graph).run(tokens: golden.tokens, segments: golden.segments)
         let after = try HostExecutor(fused).run(tokens: golden.tokens, segments: golden.segments)
         for name in golden.outputs.keys {
-            #expect(largestDifference(try #require(before[name]).floats, try #require(after[name]).floats) <= 1e-6, "\(name)")
+            #expect(largestDifference(try #require(before[name]).floats, try #require(after[name]).floats) <= 1e-5, "\(name)")
         }
     }
 
@@ -38,7 +38,7 @@ import Testing
     @Test(arguments: GoldenModel.all) func fusedQuantizationIsTheSameQuantization(_ golden: GoldenModel) throws {
         let graph = try golden.open().graph.extracting(outputs: [golden.mainOutput])
         var apart = graph, fused = graph
-        _ = try PassManager([.canonicalize, .fuseResidualNorm, .fuseGate, .quantizeW8A8]).run(on: &apart)
+        _ = try PassManager([.canonicalize, .splitPackedAttention, .orientWeights, .fuseResidualNorm, .fuseGate, .quantizeW8A8]).run(on: &apart)
         _ = try PassManager.compile(.w8a8).run(on: &fused)
         #expect(fused.order.count < apart.order.count)
         #expect(largestDifference(try output(apart, golden).floats, try output(fused, golden).floats) == 0)

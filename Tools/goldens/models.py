@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel, LlamaConfig,
-    LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+    LlamaForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM)
 
 FIXTURES = Path(__file__).parents[2] / "Tests/GoldenModels/Fixtures"
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -37,7 +37,7 @@ def randomize(model, seed, dtype):
             scale = 1.0 if "embed" in name else 1.4 / parameter.shape[1] ** 0.5
             value = noise * scale
         else:
-            value = (1 if name.endswith("norm.weight") or name.endswith("LayerNorm.weight") else 0) + 0.2 * noise
+            value = (1 if name.endswith(("norm.weight", "LayerNorm.weight")) or ".ln_" in name and name.endswith("weight") else 0) + 0.2 * noise
         parameter.data.copy_(value.to(dtype).float())
     return model.eval()
 
@@ -209,6 +209,9 @@ def main():
         **common, vocab_size=64, hidden_size=32, intermediate_size=36, num_attention_heads=4, num_key_value_heads=2,
         tie_word_embeddings=True), 6, "f16")
     write_gguf("qwen2", "qwen2", qwen2, gguf.GGMLQuantizationType.F16)
+
+    decoder("gpt2", GPT2LMHeadModel, GPT2Config(
+        vocab_size=66, n_positions=64, n_embd=32, n_layer=2, n_head=4, n_inner=52, bos_token_id=0, eos_token_id=0), 11, "f16")
 
     common = {"num_hidden_layers": 2, "max_position_embeddings": 40, "num_attention_heads": 4}
     bert("bert-sentence", BertModel, BertConfig(

@@ -14,6 +14,20 @@ public enum Operation: Hashable, Sendable {
     case selectToken(SelectToken)
     case meanTokens(MeanTokens)
     case l2Normalize(L2Normalize)
+    case scale(Scale)
+
+    // Training only: losses, and what gradients are made of.
+    case loss(Loss)
+    case lossGradient(LossGradient)
+    case outerProduct(OuterProduct)
+    case sumRows(SumRows)
+    case embeddingGradient(EmbeddingGradient)
+    case normGradient(NormGradient)
+    case unaryGradient(UnaryGradient)
+    case gateGradient(GateGradient)
+    case attentionGradient(AttentionGradient)
+    case l2NormalizeGradient(L2NormalizeGradient)
+    case poolGradient(PoolGradient)
 }
 
 /// What an operation's payload says of itself.
@@ -41,6 +55,18 @@ extension Operation {
         case .selectToken(let payload): payload
         case .meanTokens(let payload): payload
         case .l2Normalize(let payload): payload
+        case .scale(let payload): payload
+        case .loss(let payload): payload
+        case .lossGradient(let payload): payload
+        case .outerProduct(let payload): payload
+        case .sumRows(let payload): payload
+        case .embeddingGradient(let payload): payload
+        case .normGradient(let payload): payload
+        case .unaryGradient(let payload): payload
+        case .gateGradient(let payload): payload
+        case .attentionGradient(let payload): payload
+        case .l2NormalizeGradient(let payload): payload
+        case .poolGradient(let payload): payload
         }
     }
 
@@ -64,6 +90,18 @@ extension Operation {
         case SelectToken.mnemonic: self = .selectToken(try SelectToken(&attributes))
         case MeanTokens.mnemonic: self = .meanTokens(try MeanTokens(&attributes))
         case L2Normalize.mnemonic: self = .l2Normalize(try L2Normalize(&attributes))
+        case Scale.mnemonic: self = .scale(try Scale(&attributes))
+        case Loss.mnemonic: self = .loss(try Loss(&attributes))
+        case LossGradient.mnemonic: self = .lossGradient(try LossGradient(&attributes))
+        case OuterProduct.mnemonic: self = .outerProduct(try OuterProduct(&attributes))
+        case SumRows.mnemonic: self = .sumRows(try SumRows(&attributes))
+        case EmbeddingGradient.mnemonic: self = .embeddingGradient(try EmbeddingGradient(&attributes))
+        case NormGradient.mnemonic: self = .normGradient(try NormGradient(&attributes))
+        case UnaryGradient.mnemonic: self = .unaryGradient(try UnaryGradient(&attributes))
+        case GateGradient.mnemonic: self = .gateGradient(try GateGradient(&attributes))
+        case AttentionGradient.mnemonic: self = .attentionGradient(try AttentionGradient(&attributes))
+        case L2NormalizeGradient.mnemonic: self = .l2NormalizeGradient(try L2NormalizeGradient(&attributes))
+        case PoolGradient.mnemonic: self = .poolGradient(try PoolGradient(&attributes))
         default: throw GraphError(.syntax, "there is no operation \(mnemonic)")
         }
     }
@@ -72,8 +110,10 @@ extension Operation {
     /// inputs alone, so that rows can be left out before instead of after.
     public var isRowwise: Bool {
         switch self {
-        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize: true
+        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale: true
         case .embedding, .attention, .rotary, .selectToken, .meanTokens: false
+        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient,
+            .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: false
         }
     }
 
@@ -85,7 +125,8 @@ extension Operation {
         case .attention(var payload): payload.alsoQuantized = true; return .attention(payload)
         case .unary(var payload): payload.alsoQuantized = true; return .unary(payload)
         case .gate(var payload): payload.alsoQuantized = true; return .gate(payload)
-        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize: return nil
+        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient,
+            .normGradient, .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: return nil
         }
     }
 }

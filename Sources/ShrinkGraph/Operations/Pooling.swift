@@ -1,4 +1,4 @@
-/// One token of each sequence: f32 […, tokens, width] → f32 […, width].
+/// One token of each sequence: [x: f32 […, tokens, width], lengths: i32 […] (may be absent)] → f32 […, width].
 public struct SelectToken: OperationPayload {
     public static let mnemonic = "select_token"
 
@@ -17,7 +17,7 @@ public struct SelectToken: OperationPayload {
     }
 }
 
-/// The mean over the tokens of each sequence: f32 […, tokens, width] → f32 […, width].
+/// The mean over the tokens of each sequence: [x: f32 […, tokens, width], lengths: i32 […] (may be absent)] → f32 […, width].
 public struct MeanTokens: OperationPayload {
     public static let mnemonic = "mean_tokens"
 
@@ -52,9 +52,10 @@ public struct L2Normalize: OperationPayload {
 }
 
 private func pooledType(_ inputs: [ValueType]) throws(GraphError) -> ValueType {
-    try inputs.require(1...1, "one value")
+    try inputs.require(1...2, "x and perhaps lengths")
     try inputs[0].requireElement(.float32, as: "x")
     guard inputs[0].shape.count >= 2 else { throw GraphError(.shape, "x must have tokens to pool, but is \(inputs[0])") }
+    try inputs.requireLengths(at: 1, Array(inputs[0].shape.dropLast(2)))
     var type = inputs[0]
     type.shape.remove(at: type.shape.count - 2)
     return type

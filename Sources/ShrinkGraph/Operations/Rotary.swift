@@ -15,9 +15,13 @@ public struct Rotary: OperationPayload {
     public var headSize: Int
     public var layout: Layout
 
-    public init(headSize: Int, layout: Layout) {
+    /// Whether it turns back: the gradient.
+    public var isInverse: Bool
+
+    public init(headSize: Int, layout: Layout, isInverse: Bool = false) {
         self.headSize = headSize
         self.layout = layout
+        self.isInverse = isInverse
     }
 
     public func inferTypes(_ inputs: [ValueType]) throws(GraphError) -> [ValueType] {
@@ -35,9 +39,12 @@ public struct Rotary: OperationPayload {
         return [inputs[0]]
     }
 
-    public var attributes: [(String, Attribute)] { [("head_size", .integer(headSize)), ("layout", .word(layout.rawValue))] }
+    public var attributes: [(String, Attribute)] { 
+        [("head_size", .integer(headSize)), ("layout", .word(layout.rawValue))] + (isInverse ? [("inverse", .flag(true))] : [])
+    }
 
     public init(_ attributes: inout AttributeReader) throws(GraphError) {
         self.init(headSize: try attributes.integer("head_size"), layout: try attributes.word("layout", as: Layout.self))
+        if attributes.contains("inverse") { isInverse = try attributes.flag("inverse") }
     }
 }

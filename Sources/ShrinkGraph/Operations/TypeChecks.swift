@@ -5,6 +5,13 @@ extension Array where Element == ValueType {
             throw GraphError(.arity, "takes \(names), but has \(self.count) inputs")
         }
     }
+
+    /// The input at `position`, if there is one, holds the lengths of the sequences.
+    func requireLengths(at position: Int, _ sequences: [Dimension]) throws(GraphError) {
+        guard count <= position || self[position] == ValueType(.int32, sequences) else {
+            throw GraphError(.shape, "lengths must be \(ValueType(.int32, sequences)), but are \(self[position])")
+        }
+    }
 }
 
 extension ValueType {

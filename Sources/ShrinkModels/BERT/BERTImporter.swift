@@ -42,6 +42,7 @@ struct BERTImporter {
                 pooling.kind == .mean ? .meanTokens(MeanTokens()) : .selectToken(SelectToken(.first)), [hidden], origin: "pooling")
             if pooling.normalizes { vector = try builder.add(.l2Normalize(L2Normalize()), [vector], origin: "pooling") }
             try builder.output("embedding", vector)
+            try addPretrainingHeads(hidden)
         case .sequenceClassification:
             let first = try builder.add(.selectToken(SelectToken(.first)), [hidden], origin: prefix + "pooler")
             let dense = try linear(first, "pooler.dense", from: config.width, to: config.width)
@@ -49,6 +50,25 @@ struct BERTImporter {
             try builder.output("labels", try builder.addLinear(pooled, "classifier", from: config.width, to: labels, bias: true, &tensors))
         case .tokenClassification:
             try builder.output("token_labels", try builder.addLinear(hidden, "classifier", from: config.width, to: labels, bias: true, &tensors))
+        }
+    }
+
+    /// `masked_logits` and `next_sentence`, where the checkpoint has their weights (Devlin et al. 2018, §3.1).
+    private mutating func addPretrainingHeads(_ hidden: ValueID) throws {
+        let width = config.width, head = "cls.predictions."
+        if tensors.contains(head + "transform.dense.weight") {
+            let dense = try builder.addLinear(hidden, head + "transform.dense", from: width, to: width, bias: true, &tensors)
+            let activated = try builder.add(.unary(Unary(config.activation)), [dense], origin: head + "transform")
+            let normed = try norm(activated, head + "transform.LayerNorm", isInEncoder: false)
+            let table = try tensors.parameter(prefix + "embeddings.word_embeddings.weight", [config.vocabularySize, width], &builder)
+            let bias = try tensors.parameter(head + "bias", [config.vocabularySize], &builder)
+            try builder.output("masked_logits", try builder.add(.linear(Linear()), [normed, table, bias], origin: head + "decoder"))
+        }
+        if tensors.contains("cls.seq_relationship.weight") {
+            let first = try builder.add(.selectToken(SelectToken(.first)), [hidden], origin: prefix + "pooler")
+            let dense = try linear(first, "pooler.dense", from: width, to: width)
+            let pooled = try builder.add(.unary(Unary(.tanh)), [dense], origin: prefix + "pooler")
+            try builder.output("next_sentence", try builder.addLinear(pooled, "cls.seq_relationship", from: width, to: 2, bias: true, &tensors))
         }
     }
 
@@ -79,8 +99,8 @@ struct BERTImporter {
     }
 
     /// Old checkpoints call the gain gamma and the offset beta.
-    private mutating func norm(_ x: ValueID, _ name: String) throws -> ValueID {
-        let name = prefix + name
+    private mutating func norm(_ x: ValueID, _ name: String, isInEncoder: Bool = true) throws -> ValueID {
+        let name = isInEncoder ? prefix + name : name
         let (gain, offset) = tensors.contains(name + ".gamma") ? ("gamma", "beta") : ("weight", "bias")
         let gamma = try tensors.parameter("\(name).\(gain)", [config.width], &builder)
         let beta = try tensors.parameter("\(name).\(offset)", [config.width], &builder)

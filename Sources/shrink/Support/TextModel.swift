@@ -126,6 +126,7 @@ final class CheckpointTextModel: TextModel {
     let labels: [String]
     private let model: ImportedModel
     private let parameters = ParameterCache()
+    private let threads: HostThreads
     private var executor: (output: String, value: HostExecutor)?
 
     init(_ path: String, threads: Int) throws {
@@ -133,7 +134,7 @@ final class CheckpointTextModel: TextModel {
         labels = model.labels
         tokenizer = try TextTokenizer(TokenizerFiles.load(path))
         try tokenizer.check(fits: model.vocabularySize, of: path)
-        try BLAS.load().setThreadCount(threads)
+        self.threads = HostThreads(threads)
     }
 
     var scores: EntryRecord.Scores { model.labelsAreIndependent ? .sigmoid : .softmax }
@@ -149,7 +150,7 @@ final class CheckpointTextModel: TextModel {
         try Interrupt.check()
         let output = kind.graphOutput
         if executor?.output != output {
-            executor = (output, try HostExecutor(model.graph.extracting(outputs: [output]), parameters: parameters))
+            executor = (output, try HostExecutor(model.graph.extracting(outputs: [output]), parameters: parameters, threads: threads))
         }
         let result = try executor!.value.run(
             tokens: tokens.map { Int32(bitPattern: $0) }, segments: segments?.map { Int32(bitPattern: $0) })

@@ -1,14 +1,19 @@
 /// Places buffers with known lifetimes in one arena: greedy by size, each at the lowest offset that
 /// is free during its life (Pisarchyk & Lee 2020, section 5.2).
-struct MemoryPlanner {
-    struct Buffer {
-        var byteCount: Int
+public struct MemoryPlanner {
+    public struct Buffer {
+        public var byteCount: Int
         /// First and last instruction that touches it.
-        var life: ClosedRange<Int>
+        public var life: ClosedRange<Int>
+
+        public init(byteCount: Int, life: ClosedRange<Int>) {
+            self.byteCount = byteCount
+            self.life = life
+        }
     }
 
     /// Offsets by buffer, and the size of the arena. Sizes must be multiples of `alignment`.
-    static func plan(_ buffers: [Buffer]) -> (offsets: [Int], byteCount: Int) {
+    public static func plan(_ buffers: [Buffer]) -> (offsets: [Int], byteCount: Int) {
         var offsets = [Int](repeating: 0, count: buffers.count)
         var placed: [Int] = []
         var total = 0

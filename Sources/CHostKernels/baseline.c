@@ -1,0 +1,3 @@
+/* What every CPU of the architecture has. */
+#define TABLE host_kernels_baseline
+#include "kernels.h"

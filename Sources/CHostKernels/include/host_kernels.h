@@ -1,0 +1,95 @@
+/* Float kernels of the host: forward, backward and optimizer steps of training and evaluation.
+ *
+ * They are compiled once for each instruction set and chosen when first asked for. All work on a range of
+ * rows (or elements) that one thread owns, with sixteen-lane sums whose shape depends on the width alone,
+ * so that results do not depend on how rows are shared among threads. Unlike the kernels of the runtime,
+ * they may contract a product and a sum: equal bits are promised on one machine, not across machines.
+ *
+ * Every `y` may be one of the float inputs of the same shape. Matrices are row-major without gaps unless a
+ * stride (floats from row to row) is given. */
+#ifndef HOST_KERNELS_H
+#define HOST_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { HOST_RELU, HOST_SILU, HOST_TANH, HOST_SIGMOID, HOST_GELU_ERF, HOST_GELU_TANH } host_function;
+
+/* How row r of a block of attention scores is seen: its first min(visible + r * step, count) columns. */
+typedef struct {
+    size_t rows, columns, stride;
+    size_t visible, step, count;
+} host_scores;
+
+typedef struct {
+    float rate, decay, beta1, beta2, epsilon;
+    /* 1 - beta^step, and what every gradient is multiplied by first. */
+    float correction1, correction2, gradient_scale;
+} host_adamw;
+
+typedef struct {
+    void (*_Nonnull add)(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull y, size_t count);
+    void (*_Nonnull multiply)(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull y, size_t count);
+    void (*_Nonnull scale)(const float *_Nonnull x, float factor, float *_Nonnull y, size_t count);
+    void (*_Nonnull add_row)(float *_Nonnull y, size_t stride, const float *_Nonnull row, size_t rows, size_t width);
+    void (*_Nonnull unary)(host_function, const float *_Nonnull x, float *_Nonnull y, size_t count);
+    void (*_Nonnull unary_gradient)(host_function, const float *_Nonnull dy, const float *_Nonnull x, float *_Nonnull dx, size_t count);
+    /* y = f(a) b */
+    void (*_Nonnull gate)(host_function, const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull y, size_t count);
+    /* `da` and `db` may be any of the inputs, but not the same one. */
+    void (*_Nonnull gate_gradient)(
+        host_function, const float *_Nonnull dy, const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull da, float *_Nonnull db,
+        size_t count);
+    /* Normalises x + residual, which goes to `sum` too; without a beta, by the root mean square. */
+    void (*_Nonnull norm)(
+        const float *_Nonnull x, const float *_Nullable residual, float *_Nullable sum, const float *_Nonnull gamma,
+        const float *_Nullable beta, float epsilon, float *_Nonnull y, size_t rows, size_t width);
+    /* dx = the norm's gradient + addend; adds the rows' gradients of gamma (and beta, which makes it a layer
+     * norm) to `dgamma` and `dbeta`. */
+    void (*_Nonnull norm_gradient)(
+        const float *_Nonnull dy, const float *_Nonnull x, const float *_Nonnull gamma, const float *_Nullable addend, float epsilon,
+        float *_Nonnull dx, float *_Nonnull dgamma, float *_Nullable dbeta, size_t rows, size_t width);
+    /* Adds the rows to `sums`. */
+    void (*_Nonnull add_rows)(const float *_Nonnull x, size_t stride, float *_Nonnull sums, size_t rows, size_t width);
+    /* Scores become probabilities, zero where not seen; log_sum_exp[r * log_stride] is kept when asked for. */
+    void (*_Nonnull softmax)(float *_Nonnull scores, host_scores, float *_Nullable log_sum_exp, size_t log_stride);
+    /* Scores become probabilities p = exp(s - log_sum_exp); d becomes p (d - delta) scale. */
+    void (*_Nonnull softmax_gradient)(
+        float *_Nonnull scores, float *_Nonnull d, host_scores, const float *_Nonnull log_sum_exp, size_t log_stride,
+        const float *_Nonnull delta, float scale);
+    void (*_Nonnull row_dots)(
+        const float *_Nonnull a, size_t a_stride, const float *_Nonnull b, size_t b_stride, float *_Nonnull y, size_t rows, size_t width);
+    /* Turns the pairs of each head by the angles of positions first, first + 1 …; `half` pairs (i, i + size/2), else (2i, 2i + 1). */
+    void (*_Nonnull rotary)(
+        const float *_Nonnull x, const float *_Nonnull cosine, const float *_Nonnull sine, float *_Nonnull y, size_t tokens, size_t heads,
+        size_t head_size, int half, int inverse);
+    /* x / max(|x|, epsilon) */
+    void (*_Nonnull l2_normalize)(const float *_Nonnull x, float epsilon, float *_Nonnull y, size_t rows, size_t width);
+    void (*_Nonnull l2_normalize_gradient)(
+        const float *_Nonnull dy, const float *_Nonnull x, float epsilon, float *_Nonnull dx, size_t rows, size_t width);
+
+    /* Losses of rows: the loss of one row is returned, and factor times its gradient written where asked for. */
+    float (*_Nonnull cross_entropy)(const float *_Nonnull logits, size_t label, float factor, float *_Nullable gradient, size_t width);
+    /* temperature^2 KL(p || skew p + (1 - skew) q), p of the teacher, q of the logits. */
+    float (*_Nonnull soft_targets)(
+        const float *_Nonnull logits, const float *_Nonnull teacher, float temperature, float skew, float factor,
+        float *_Nullable gradient, size_t width);
+    /* The mean of the squared differences. */
+    float (*_Nonnull squared_error)(const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
+    /* 1 - cos(a, b) */
+    float (*_Nonnull cosine)(const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
+
+    /* Loshchilov & Hutter 2019, algorithm 2. */
+    void (*_Nonnull adamw)(
+        host_adamw, float *_Nonnull weight, const float *_Nonnull gradient, float *_Nonnull first, float *_Nonnull second, size_t count);
+    /* velocity = momentum velocity + gradient scale; weight -= rate velocity + rate decay weight */
+    void (*_Nonnull momentum)(
+        float rate, float decay, float momentum, float gradient_scale, float *_Nonnull weight, const float *_Nonnull gradient,
+        float *_Nonnull velocity, size_t count);
+    double (*_Nonnull sum_of_squares)(const float *_Nonnull x, size_t count);
+} host_kernels;
+
+/* The best of this library's tables that the CPU runs. */
+const host_kernels *_Nonnull host_kernels_best(void);
+
+#endif

@@ -1,0 +1,183 @@
+import Glibc
+import ShrinkCompute
+import ShrinkGraph
+
+/// A plain binary64 evaluation of forward graphs, for finite differences: every formula written out once more,
+/// with neither blocks nor vectors.
+struct Reference64 {
+    let graph: Graph
+    let inputs: HostInputs
+    /// By parameter name.
+    var parameters: [String: [Double]] = [:]
+
+    init(_ graph: Graph, _ inputs: HostInputs) throws {
+        self.graph = graph
+        self.inputs = inputs
+        for id in graph.usedParameters {
+            guard let source = graph.parameter(id)?.source else { continue }
+            let tensor = HostTensor(shape: shape(id))
+            try source.readFloats(0..<tensor.buffer.count, into: tensor.buffer)
+            parameters[graph[id].name] = tensor.floats.map(Double.init)
+        }
+    }
+
+    func shape(_ value: ValueID) -> [Int] {
+        graph[value].type.shape.map { $0 == .batch ? inputs.batch : $0 == .tokens ? inputs.tokens : $0.fixedValue! }
+    }
+
+    private func integers(_ value: ValueID) -> [Int] {
+        let name = graph[value].name
+        if let given = inputs.integers[name] { return given.map(Int.init) }
+        let count = shape(value).reduce(1, *)
+        return (0..<count).map { name == "positions" ? $0 % inputs.tokens : name == "lengths" ? inputs.tokens : 0 }
+    }
+
+    /// The outputs by name.
+    func run() -> [String: [Double]] {
+        var values: [ValueID: [Double]] = [:]
+        for id in graph.usedParameters { values[id] = parameters[graph[id].name] }
+        for input in graph.inputs { if let tensor = inputs.floats[graph[input].name] { values[input] = tensor.floats.map(Double.init) } }
+        for id in graph.order {
+            let node = graph[id]
+            for (result, numbers) in zip(node.results, run(node, values)) { values[result] = numbers }
+        }
+        return Dictionary(uniqueKeysWithValues: graph.outputs.map { ($0.name, values[$0.value]!) })
+    }
+
+    private func run(_ node: Graph.Node, _ values: [ValueID: [Double]]) -> [[Double]] {
+        func x(_ position: Int) -> [Double] { values[node.inputs[position]]! }
+        let width = shape(node.inputs[0]).last ?? 1
+        func rows(_ x: [Double], _ body: ([Double]) -> [Double]) -> [Double] {
+            stride(from: 0, to: x.count, by: width).flatMap { body(Array(x[$0..<$0 + width])) }
+        }
+        switch node.operation {
+        case .embedding(let payload):
+            let width = shape(node.inputs[1])[1]
+            return [integers(node.inputs[0]).flatMap { x(1)[($0 + payload.indexOffset) * width..<($0 + payload.indexOffset + 1) * width] }]
+        case .linear(let payload):
+            let outer = shape(node.results[0]).last!, weight = x(1), bias = node.inputs.count == 3 ? x(2) : nil
+            let (down, across) = payload.isInputMajor ? (outer, 1) : (1, width)
+            func product(_ row: [Double], _ column: Int) -> Double {
+                var sum = bias?[column] ?? 0
+                for index in 0..<width { sum += row[index] * weight[index * down + column * across] }
+                return sum
+            }
+            return [rows(x(0)) { row in (0..<outer).map { product(row, $0) } }]
+        case .layerNorm(let payload):
+            let sum = node.inputs.count == 4 ? zip(x(0), x(3)).map(+) : x(0)
+            return [norm(sum, width, payload.epsilon, x(1), x(2)), sum]
+        case .rmsNorm(let payload):
+            let sum = node.inputs.count == 3 ? zip(x(0), x(2)).map(+) : x(0)
+            return [norm(sum, width, payload.epsilon, x(1), nil), sum]
+        case .attention(let payload): return [attention(payload, node, x)]
+        case .rotary(let payload):
+            let half = payload.headSize / 2, cosine = x(1), sine = x(2), input = x(0)
+            var result = input
+            for start in stride(from: 0, to: input.count, by: payload.headSize) {
+                let position = start / width % inputs.tokens
+                for pair in 0..<half {
+                    let (a, b) = payload.layout == .half ? (start + pair, start + pair + half) : (start + 2 * pair, start + 2 * pair + 1)
+                    let c = cosine[position * half + pair], s = sine[position * half + pair]
+                    (result[a], result[b]) = (input[a] * c - input[b] * s, input[b] * c + input[a] * s)
+                }
+            }
+            return [result]
+        case .unary(let payload): return [x(0).map { apply(payload.function, $0) }]
+        case .gate(let payload): return [zip(x(0), x(1)).map { apply(payload.function, $0) * $1 }]
+        case .binary(let payload): return [zip(x(0), x(1)).map { payload.function == .add ? $0 + $1 : $0 * $1 }]
+        case .scale(let payload): return [x(0).map { $0 * payload.factor }]
+        case .quantize: return [x(0)]
+        case .selectToken(let payload): return [pool(x(0), node) { $0[payload.position == .first ? 0 : $0.count - 1] }]
+        case .meanTokens:
+            return [pool(x(0), node) { tokens in tokens[0].indices.map { i in tokens.reduce(0) { $0 + $1[i] } / Double(tokens.count) } }]
+        case .l2Normalize(let payload):
+            return [rows(x(0)) { row in row.map { $0 / max(length(row), payload.epsilon) } }]
+        case .loss(let payload): return [[loss(payload, node, x, width)]]
+        default: preconditionFailure("\(node.operation.mnemonic) is no forward operation")
+        }
+    }
+
+    private func length(_ row: [Double]) -> Double { row.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+
+    private func norm(_ x: [Double], _ width: Int, _ epsilon: Double, _ gamma: [Double], _ beta: [Double]?) -> [Double] {
+        stride(from: 0, to: x.count, by: width).flatMap { start -> [Double] in
+            let row = x[start..<start + width], mean = beta == nil ? 0 : row.reduce(0, +) / Double(width)
+            let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
+            return row.enumerated().map { ($1 - mean) / (variance + epsilon).squareRoot() * gamma[$0] + (beta?[$0] ?? 0) }
+        }
+    }
+
+    private func apply(_ function: Unary.Function, _ x: Double) -> Double {
+        switch function {
+        case .relu: max(x, 0)
+        case .silu: x / (1 + exp(-x))
+        case .tanh: Glibc.tanh(x)
+        case .sigmoid: 1 / (1 + exp(-x))
+        case .geluErf: x * erfc(-x / 2.0.squareRoot()) / 2
+        case .geluTanh: 0.5 * x * (1 + Glibc.tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        }
+    }
+
+    private func pool(_ x: [Double], _ node: Graph.Node, _ body: ([[Double]]) -> [Double]) -> [Double] {
+        let width = shape(node.inputs[0]).last!, lengths = node.inputs.count == 2 ? integers(node.inputs[1]) : nil
+        return (0..<inputs.batch).flatMap { sequence in
+            body((0..<(lengths?[sequence] ?? inputs.tokens)).map { Array(x[(sequence * inputs.tokens + $0) * width..<(sequence * inputs.tokens + $0 + 1) * width]) })
+        }
+    }
+
+    private func attention(_ payload: Attention, _ node: Graph.Node, _ x: (Int) -> [Double]) -> [Double] {
+        let size = payload.headSize, heads = payload.heads, own = payload.isPacked ? 1 : 3
+        let queries = heads * size, shared = payload.keyValueHeads * size
+        let lengths = node.inputs.count > own ? integers(node.inputs[own]) : nil
+        func element(_ role: Int, _ row: Int, _ column: Int) -> Double {
+            if payload.isPacked { return x(0)[row * (queries + 2 * shared) + (role == 0 ? 0 : queries + (role - 1) * shared) + column] }
+            return x(role)[row * (role == 0 ? queries : shared) + column]
+        }
+        var result = [Double](repeating: 0, count: inputs.batch * inputs.tokens * queries)
+        for sequence in 0..<inputs.batch {
+            let first = sequence * inputs.tokens, length = lengths?[sequence] ?? inputs.tokens
+            for head in 0..<heads {
+                let other = head / (heads / payload.keyValueHeads)
+                for token in 0..<length {
+                    let scores = (0..<(payload.isCausal ? token + 1 : length)).map { key -> Double in
+                        var dot = 0.0
+                        for index in 0..<size { dot += element(0, first + token, head * size + index) * element(1, first + key, other * size + index) }
+                        return dot * payload.scale
+                    }
+                    let largest = scores.max()!, sum = scores.reduce(0) { $0 + exp($1 - largest) }
+                    for index in 0..<size {
+                        var mixed = 0.0
+                        for key in scores.indices { mixed += exp(scores[key] - largest) / sum * element(2, first + key, other * size + index) }
+                        result[(first + token) * queries + head * size + index] = mixed
+                    }
+                }
+            }
+        }
+        return result
+    }
+
+    private func loss(_ payload: Loss, _ node: Graph.Node, _ x: (Int) -> [Double], _ width: Int) -> Double {
+        let prediction = x(0), rows = prediction.count / width
+        let labels = payload.function == .crossEntropy ? integers(node.inputs[1]) : nil
+        let marks = labels ?? (node.inputs.count == 3 ? integers(node.inputs[2]) : [Int](repeating: 0, count: rows))
+        let target = labels == nil ? x(1) : []
+        func softmax(_ row: [Double]) -> [Double] {
+            let powers = row.map { exp($0 / payload.temperature - row.max()! / payload.temperature) }
+            return powers.map { $0 / powers.reduce(0, +) }
+        }
+        var total = 0.0
+        for row in 0..<rows where marks[row] >= 0 {
+            let a = Array(prediction[row * width..<(row + 1) * width])
+            let b = labels == nil ? Array(target[row * width..<(row + 1) * width]) : []
+            switch payload.function {
+            case .crossEntropy: total -= log(softmax(a)[marks[row]])
+            case .softTargets:
+                let p = softmax(b), q = softmax(a)
+                for (p, q) in zip(p, q) { total += payload.temperature * payload.temperature * p * log(p / (payload.skew * p + (1 - payload.skew) * q)) }
+            case .squaredError: total += zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(width)
+            case .cosine: total += 1 - zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } / (length(a) * length(b))
+            }
+        }
+        return payload.reduction == .sum ? total : total / Double(max(marks.filter { $0 >= 0 }.count, 1))
+    }
+}

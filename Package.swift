@@ -29,7 +29,6 @@ let package = Package(
         // Float kernels of the host, compiled for every instruction set of the architecture.
         .target(name: "CHostKernels"),
         .target(name: "ShrinkCompute", dependencies: ["ShrinkGraph", "CHostKernels", "CShrinkKernels", "COpenBLAS"]),
-        .target(name: "ShrinkTraining", dependencies: ["ShrinkGraph", "ShrinkCompute", "CHostKernels"]),
         .target(name: "ShrinkPasses", dependencies: ["ShrinkGraph"]),
         .target(name: "ShrinkPacking", dependencies: ["ShrinkGraph", "ShrinkFormat", "ShrinkJSON", "CArchive"]),
         .target(name: "ShrinkEvaluation", dependencies: ["CShrinkKernels", "ShrinkFormat"]),
@@ -37,7 +36,10 @@ let package = Package(
         .target(name: "CShrinkMachine", dependencies: ["CShrinkKernels"]),
         .target(
             name: "ShrinkTraining",
-            dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints", "ShrinkJSON", "CArchive"]),
+            dependencies: [
+                "ShrinkGraph", "ShrinkCompute", "CHostKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
+                "ShrinkJSON", "CArchive",
+            ]),
         .executableTarget(
             name: "shrink",
             dependencies: [
@@ -73,16 +75,16 @@ let package = Package(
         .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute", "CHostKernels"]),
         .testTarget(
-            name: "ShrinkTrainingTests",
-            dependencies: ["ShrinkTraining", "ShrinkCheckpoints", "ShrinkCompute", "ShrinkModels", "ShrinkPasses"], exclude: ["Fixtures"]),
-        .testTarget(
             name: "ShrinkPackingTests",
             dependencies: ["ShrinkPacking", "ShrinkPasses", "ShrinkFormat", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "CShrinkMachineTests", dependencies: ["CShrinkMachine", "CShrinkKernels"]),
         .testTarget(name: "ShrinkEvaluationTests", dependencies: ["ShrinkEvaluation", "ShrinkFormat", "RuntimeTestSupport"]),
         .testTarget(
             name: "ShrinkTrainingTests",
-            dependencies: ["ShrinkTraining", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON", "CArchive"],
+            dependencies: [
+                "ShrinkTraining", "ShrinkGraph", "ShrinkCompute", "ShrinkModels", "ShrinkPasses", "ShrinkCheckpoints", "ShrinkTokenizers",
+                "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON", "CArchive",
+            ],
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ConformanceTests",

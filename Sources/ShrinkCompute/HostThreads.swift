@@ -4,7 +4,7 @@ import Glibc
 import Synchronization
 
 /// The float kernels for this CPU.
-nonisolated(unsafe) let kernels: host_kernels = host_kernels_best().pointee
+let kernels: host_kernels = host_kernels_best().pointee
 
 /// A number of threads that share out independent tasks. What a task computes depends on the task alone, so
 /// results are the same for every number of threads.

@@ -106,7 +106,7 @@ struct MatrixPart: ParameterSource {
                 target[place] = floats[column * stride + first + row]
             }
         }
-        if try source.withFloatsInPlace({ gather($0) }) != nil { return }
+        if source.withFloatsInPlace({ gather($0) }) != nil { return }
         try whole.floats(source, count: stride * columns).withUnsafeBufferPointer(gather)
     }
 

@@ -10,7 +10,8 @@ public enum Program {
     public static let magic: UInt64 = 0x474F_5250_4B52_4853  // "SHRKPROG"
     /// Until 1.0 the reader takes exactly this version; from 1.0 on it reads every older one.
     public static let majorVersion: UInt16 = 0
-    public static let minorVersion: UInt16 = 1
+    /// 0.2: shares of quantized attention have 16 bits (`attention_q8` of the kernels).
+    public static let minorVersion: UInt16 = 2
 
     /// Output channels that lie together in packed weights; see `shrink_kernels.h`.
     public static let channelBlock = 32

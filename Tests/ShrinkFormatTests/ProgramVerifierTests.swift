@@ -56,7 +56,7 @@ import Testing
         bytes[8] = 3
         let error = Self.error(bytes, weights: program.weights.count)
         #expect(error?.code == .unsupportedVersion)
-        #expect(error?.detail == 3 << 16 | Int64(Program.minorVersion))
+        #expect(error?.detail == 3 << 16 | Int(Program.minorVersion))
     }
 
     @Test func weightsOfAnotherSizeAreRefused() {

@@ -21,7 +21,7 @@ extension ImportedModel {
         let family = try ModelFamilies.family(config)
         let wanted = try task ?? family.task(config), architecture = family.architecture(wanted, modelType: try config.optionalWord("model_type") ?? "")
         if try config.architecture != architecture || family.task(config) != wanted { config = try config.changed(to: wanted, family) }
-        let layers = try config.size(family.layerCountKey)
+        let layers = try config.optionalSize(family.layerCountKey) ?? 1
         guard layers <= maximumFreshLayers else {
             throw config.error(family.layerCountKey, "is \(layers); a fresh model may have \(maximumFreshLayers) layers")
         }

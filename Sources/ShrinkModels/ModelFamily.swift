@@ -8,7 +8,8 @@ protocol ModelFamily: SendableMetatype {
     /// The keys of `config.json` with the number of layers, and with lists of one entry for each layer.
     static var layerCountKey: String { get }
     static var layerListKeys: [String] { get }
-    /// What the names of the tensors of layer n start with, before `n.`, and perhaps after the prefix of the base model.
+    /// What the names of the tensors of layer n start with, before `n.` and perhaps behind the prefix of the base
+    /// model. A family that names its layers otherwise says so by `layer(of:)`.
     static var layerPrefix: String { get }
     /// The layer of a tensor, and its name in front of the number and behind it.
     static func layer(of name: String) -> (front: Substring, layer: Int, back: Substring)?
@@ -27,6 +28,9 @@ protocol ModelFamily: SendableMetatype {
     static func headPrefixes(_ task: ModelTask) -> [String]
     /// Those of `headPrefixes` that are the same whatever the task and its labels.
     static var sharedHeadPrefixes: [String] { get }
+
+    /// The layer of a tensor, and its name in front of the number and behind it; nil for tensors of no layer.
+    static func layer(of name: String) -> (front: Substring, layer: Int, back: Substring)?
 
     /// Whether sentence-transformers' files beside the configuration mean something.
     static var poolsSentences: Bool { get }

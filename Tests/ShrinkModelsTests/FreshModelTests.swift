@@ -151,7 +151,7 @@ import Testing
     }
 
     @Test func modelsThatNoMachineHoldsAreRefused() throws {
-        for (key, huge, code) in [("\"vocab_size\": 300", "\"vocab_size\": 2147483646", ModelError.Code.tooLarge), ("\"n_layer\": 2", "\"n_layer\": 2000000000", .invalidConfig)] {
+        for (key, huge, code) in [("\"vocab_size\": 300", "\"vocab_size\": 2147480000", ModelError.Code.tooLarge), ("\"n_layer\": 2", "\"n_layer\": 2000000000", .invalidConfig)] {
             let text = Self.configurations[1].1.replacingOccurrences(of: key, with: huge).replacingOccurrences(of: "64", with: "65536")
             let error = #expect(throws: ModelError.self) { try Self.create(text) }
             #expect(error?.code == code)

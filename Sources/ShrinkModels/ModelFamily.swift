@@ -11,8 +11,6 @@ protocol ModelFamily: SendableMetatype {
     /// What the names of the tensors of layer n start with, before `n.` and perhaps behind the prefix of the base
     /// model. A family that names its layers otherwise says so by `layer(of:)`.
     static var layerPrefix: String { get }
-    /// The layer of a tensor, and its name in front of the number and behind it.
-    static func layer(of name: String) -> (front: Substring, layer: Int, back: Substring)?
     /// What models with a head put in front of the names of the base model's tensors.
     static var basePrefix: String { get }
 

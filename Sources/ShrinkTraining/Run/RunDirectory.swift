@@ -50,5 +50,11 @@ public final class RunDirectory {
         try Directory.make(path + "/checkpoints")
     }
 
+    /// Takes away what `create` made and what has been put there since: nothing came of the run.
+    public func discard() {
+        for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
+        rmdir(path)
+    }
+
     deinit { close(lock) }
 }

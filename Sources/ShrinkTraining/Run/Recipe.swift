@@ -53,7 +53,10 @@ extension Recipe {
     public init(path: String, keys: [RecipeKey]) throws {
         self.init(keys: keys)
         let file = try MappedFile(path: path)
-        guard file.bytes.count <= Self.maximumByteCount, let text = String(validating: file.bytes, as: UTF8.self) else {
+        let content = withExtendedLifetime(file) {
+            file.bytes.count <= Self.maximumByteCount ? String(validating: file.bytes, as: UTF8.self) : nil
+        }
+        guard let text = content else {
             throw TrainingError(.badRecipe, path, "is no recipe: it must be YAML in UTF-8 of at most \(Self.maximumByteCount) bytes")
         }
         let root: Node?

@@ -63,7 +63,7 @@ public struct RunCheckpoints {
             path: path, tensors: tensors.map { SafetensorsWriter.Declaration(name: $0.0, type: .f32, shape: $0.1.shape) })
         for (name, tensor) in tensors { try writer.write(UnsafeBufferPointer(tensor.buffer), to: name) }
         try writer.finish()
-        return Self.digest(of: try MappedFile(path: path).bytes)
+        return Self.digest(of: try MappedFile(path: path))
     }
 
     private static func digest(of bytes: UnsafeRawBufferPointer) -> String {
@@ -73,6 +73,7 @@ public struct RunCheckpoints {
     }
 
     private static func digest(of bytes: [UInt8]) -> String { bytes.withUnsafeBytes { digest(of: $0) } }
+    private static func digest(of file: MappedFile) -> String { withExtendedLifetime(file) { digest(of: file.bytes) } }
 
     // MARK: Reading
 
@@ -102,7 +103,7 @@ public struct RunCheckpoints {
             do { return try MappedFile(path: "\(place)/\(name)") } catch { throw damaged("\(error)") }
         }
         let stateFile = try file("state.json")
-        guard let json = try? JSON(parsing: stateFile.bytes), let members = json.object?.members, let last = members.last, last.key == "sha256",
+        guard let json = withExtendedLifetime(stateFile, { try? JSON(parsing: stateFile.bytes) }), let members = json.object?.members, let last = members.last, last.key == "sha256",
             last.value.string == Self.digest(of: Array(Self.text(Array(members.dropLast().map { ($0.key, $0.value) })).utf8)),
             json["version"]?.int == Self.version, let state = TrainingState(json), state.step == step,
             let optimizerSteps = json["optimizer_steps"]?.int
@@ -112,7 +113,7 @@ public struct RunCheckpoints {
         var copies: [(HostTensor, CheckpointTensor)] = []
         for (name, tables) in tables {
             let file = try file(name + ".safetensors")
-            guard json[name + "_sha256"]?.string == Self.digest(of: file.bytes) else { throw damaged("\(name).safetensors has another checksum") }
+            guard json[name + "_sha256"]?.string == Self.digest(of: file) else { throw damaged("\(name).safetensors has another checksum") }
             let checkpoint = try SafetensorsFile(file).checkpoint
             for (prefix, table) in tables {
                 for name in table.names {

@@ -23,7 +23,7 @@ struct WeighedLosses {
             guard case .loss(let loss) = node.operation, loss.reduction == .mean else { continue }
             let weight = "weight:\(losses.count)"
             copies[node.results[0]] = try builder.add(
-                .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], origin: node.origin)
+                .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], name: "weighed:\(losses.count)", origin: node.origin)
             let marks = loss.function == .crossEntropy ? node.inputs[1] : node.inputs.count == 3 ? node.inputs[2] : nil
             losses.append((weight, marks.map { source[$0].name }, Array(source[node.inputs[0]].type.shape.dropLast())))
         }
@@ -37,6 +37,8 @@ struct WeighedLosses {
     func counts(_ inputs: HostInputs) -> [Int] {
         losses.map { loss in
             if let name = loss.marks, let marks = inputs.integers[name] { return marks.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } }
+            // What the executor puts there: all tokens that are no padding.
+            if loss.marks == "marks", let lengths = inputs.integers["lengths"] { return lengths.reduce(0) { $0 + Int($1) } }
             return loss.rows.reduce(1) { rows, dimension in
                 switch dimension {
                 case .batch: rows * inputs.batch

@@ -1,5 +1,6 @@
 import ShrinkCompute
 import ShrinkGraph
+import ShrinkModels
 import ShrinkPasses
 
 /// An objective with its examples: what goes into the graph of a model, which losses come out, and how good its answers are.
@@ -98,6 +99,18 @@ public struct TrainingTask: Sendable {
     }
 
     // MARK: The graph
+
+    /// What a model must be able to answer for it.
+    public var modelTask: ModelTask {
+        switch objective {
+        case .causalLanguageModel: .causalLanguageModel
+        case .maskedLanguageModel: .maskedLanguageModel(nextSentence: nextSentence)
+        case .sequenceClassification: .sequenceClassification(labels: labels)
+        case .tokenClassification: .tokenClassification(labels: labels)
+        case .regression: .regression
+        case .sentenceEmbedding: .encoding
+        }
+    }
 
     /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
     /// several, one for each.

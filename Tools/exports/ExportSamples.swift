@@ -27,9 +27,11 @@ import ShrinkModels
 
     private static func tasks(of model: ImportedModel) -> [(ModelTask, String)] {
         let classification = ModelTask.sequenceClassification(labels: ["no", "yes", "perhaps"])
-        guard model.architecture == "bert" else { return [(classification, "classify"), (.regression, "regress")] }
-        return [
+        let all = [
             (classification, "classify"), (.regression, "regress"), (.tokenClassification(labels: ["o", "b", "i"]), "tag"), (.encoding, "encode"),
+        ]
+        guard model.architecture == "bert" else { return model.graph.text.contains("recurrent(") ? all : Array(all.prefix(2)) }
+        return all + [
             (.maskedLanguageModel(nextSentence: false), "mask"), (.maskedLanguageModel(nextSentence: true), "pretrain"),
         ]
     }

@@ -1,4 +1,4 @@
-"""Loads every directory that export-samples wrote in transformers and compares the outputs.
+"""Loads every directory that export-samples wrote in transformers (recurrent models: in torch) and compares the outputs.
 
 No weight may be missing or be left over, and every output must be within 1e-4 of what shrink computes, or of the
 largest value where that is larger than one. Heads that read the last token get padding behind it here, which must
@@ -12,6 +12,9 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file
+
+sys.path.append(str(Path(__file__).parents[2] / "Samples/recurrent"))
+import recurrent_torch  # noqa: E402
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -30,8 +33,18 @@ def embedding(folder, hidden):
     return torch.nn.functional.normalize(vector, dim=1) if len(modules) == 3 else vector
 
 
+def recurrent_outputs(folder, expected):
+    model = recurrent_torch.load(folder)  # which is strict about names
+    tokens = expected["tokens"].long()[None]
+    names = {"ForCausalLM": "logits", "ForTokenClassification": "token_labels", "ForSequenceClassification": "labels", "Model": "embedding"}
+    with torch.no_grad():
+        return {names[model.task]: model(tokens), "hidden": model.rnn(model.embedding(tokens))[0]}, [], model
+
+
 def outputs(folder, expected):
     config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] in ("rnn", "gru", "lstm"):
+        return recurrent_outputs(folder, expected)
     kind = config["architectures"][0]
     model, info = getattr(transformers, kind).from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)

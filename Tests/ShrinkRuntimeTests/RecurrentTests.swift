@@ -18,25 +18,32 @@ import Testing
         } catch { return (error as? RuntimeError)?.code }
     }
 
+    /// With 8 bits for h, one value at the edge of two codes that falls on the other side moves all that follow. For
+    /// so few tokens none does, so that quantized models are as near to their formulas as the others.
+    static let quantizedLengths = [1, 2, 5, 12]
+    static let floatLengths = [33, 1, 2, 64]
+
     @Test(arguments: cells, [true, false]) func aLanguageModelMatchesTheFormulas(cell: RecurrentCell, isQuantized: Bool) throws {
         let small = SmallRecurrent(cell, quantized: isQuantized)
         let loaded = try LoadedProgram(small.program())
-        let input = tokens(60, below: small.vocabularySize)
-        let expected = small.logits(input)
-        var session = try Session(loaded.model, options(.score))
-        #expect(relativeError(try session.rows(input), expected) < InferenceTests().bound(isQuantized: isQuantized))
-        var generate = try Session(loaded.model, options(.generate))
-        #expect(relativeError(try generate.fed(input), [expected[59]]) < InferenceTests().bound(isQuantized: isQuantized))
+        for count in isQuantized ? Self.quantizedLengths : Self.floatLengths {
+            let input = tokens(count, below: small.vocabularySize, seed: UInt64(count))
+            let expected = small.logits(input)
+            var session = try Session(loaded.model, options(.score))
+            #expect(relativeError(try session.rows(input), expected) < 2e-5)
+            var generate = try Session(loaded.model, options(.generate))
+            #expect(relativeError(try generate.fed(input), [expected[count - 1]]) < 2e-5)
+        }
     }
 
+    /// Sequences of other lengths one after the other: nothing is left of the one before.
     @Test(arguments: cells, [true, false]) func aTaggerMatchesTheFormulas(cell: RecurrentCell, isQuantized: Bool) throws {
         let small = SmallRecurrent(cell, bidirectional: true, quantized: isQuantized)
         let loaded = try LoadedProgram(small.program())
         var session = try Session(loaded.model, options(.tag))
-        // Sequences of other lengths one after the other: nothing is left of the one before.
-        for count in [33, 1, 2, 64] {
+        for count in isQuantized ? Self.quantizedLengths : Self.floatLengths {
             let input = tokens(count, below: small.vocabularySize, seed: UInt64(count))
-            #expect(relativeError(try session.rows(input), small.logits(input)) < InferenceTests().bound(isQuantized: isQuantized))
+            #expect(relativeError(try session.rows(input), small.logits(input)) < 2e-5, "\(count) tokens")
         }
     }
 
@@ -124,40 +131,35 @@ import Testing
         #expect(session.position == 3)
     }
 
-    @Test func aStepThatIsCancelledLeavesWhatWasCarried() throws {
-        let small = SmallRecurrent(.lstm, quantized: true)
+    /// The work itself asks for the end at its n-th piece, somewhere inside of the feed.
+    @Test(arguments: [1, 5, 12]) func aFeedThatIsCancelledLeavesWhatWasCarried(when: Int32) throws {
+        let small = SmallRecurrent(.lstm, quantized: true, width: 320)
         let loaded = try LoadedProgram(small.program())
         let input = tokens(30, below: small.vocabularySize)
         var reference = try Session(loaded.model, options(.score, chunk: 4))
         let expected = try reference.rows(input, stepsOf: 4)
-        // The work itself raises the flag at its n-th piece, somewhere inside of the feed.
-        for when in [1, 5, 12] {
-            final class Count { var left = 0; var flag: Int32 = 0 }
-            let count = Count()
-            var session = try Session(loaded.model, options(.score, chunk: 4))
-            _ = try session.rows(Array(input[..<4]))
-            count.left = when
-            let saved = try session.saved()
-            try withUnsafeMutablePointer(to: &count.flag) { flag in
-                var raised = options(.score, chunk: 4, threads: 2)
-                raised.cancelFlag = UnsafePointer(flag)
-                raised.parallelFor = ParallelFor(context: Unmanaged.passUnretained(count).toOpaque()) { context, shares, work, workContext in
-                    for i in 0..<shares { work?(workContext, i) }
-                    guard let context else { return }
-                    let count = Unmanaged<Count>.fromOpaque(context).takeUnretainedValue()
-                    count.left -= 1
-                    if count.left == 0 { count.flag = 1 }
-                }
-                var other = try Session(loaded.model, raised)
-                try other.restore(saved)
-                #expect(code { _ = try other.fed(Array(input[4...])) } == .cancelled)
-                #expect(other.position == 4)
-                #expect(try other.saved() == saved)
-                flag.pointee = 0
-                count.left = 0
-                #expect(try other.rows(Array(input[4...]), stepsOf: 4) == Array(expected[4...]))
-            }
+        // Pieces that are left, and the flag.
+        let counts = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
+        defer { counts.deallocate() }
+        counts[0] = 0
+        counts[1] = 0
+        var own = options(.score, chunk: 4, threads: 2)
+        own.cancelFlag = UnsafePointer(counts + 1)
+        own.parallelFor = ParallelFor(context: counts) { context, shares, work, workContext in
+            for i in 0..<shares { work?(workContext, i) }
+            guard let counts = context?.assumingMemoryBound(to: Int32.self) else { return }
+            counts[0] -= 1
+            if counts[0] == 0 { counts[1] = 1 }
         }
+        var session = try Session(loaded.model, own)
+        _ = try session.rows(Array(input[..<4]))
+        let saved = try session.saved()
+        counts[0] = when
+        #expect(code { _ = try session.fed(Array(input[4...])) } == .cancelled)
+        #expect(session.position == 4)
+        #expect(try session.saved() == saved)
+        counts[1] = 0
+        #expect(try session.rows(Array(input[4...]), stepsOf: 4) == Array(expected[4...]))
     }
 
     @Test(arguments: cells, [true, false]) func aRestoredSessionGoesOnWithTheSameBits(cell: RecurrentCell, isQuantized: Bool) throws {

@@ -4,7 +4,7 @@ import ShrinkJSON
 
 extension ImportedModel {
     /// The families this version knows, as `model_type` names them.
-    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert", "gpt2"]
+    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert", "gpt2", "rnn", "gru", "lstm"]
 
     /// Opens a checkpoint: a Hugging Face directory with `config.json`, or a GGUF file.
     public static func open(_ path: String) throws -> ImportedModel {
@@ -50,6 +50,9 @@ extension ImportedModel {
                 try BERTConfig(config), try SentencePooling(directory: directory), try Checkpoint.openHuggingFace(path), file: path)
         case "gpt2":
             return try GPT2Importer.importModel(try GPT2Config(config), try Checkpoint.openHuggingFace(path), file: path)
+        case "rnn", "gru", "lstm":
+            return try RecurrentImporter.importModel(
+                try RecurrentConfig(config, modelType: type), config, try Checkpoint.openHuggingFace(path), file: path)
         default: throw unsupported(type, config.file)
         }
     }

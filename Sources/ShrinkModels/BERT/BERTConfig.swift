@@ -64,7 +64,7 @@ struct BERTConfig {
     }
 
     /// `id2label` in order of its numbers; LABEL_0, LABEL_1 … of `num_labels` (2) without one.
-    private static func labels(_ config: ModelConfig) throws -> [String] {
+    static func labels(_ config: ModelConfig) throws -> [String] {
         guard let table = try config.optionalObject("id2label")?.json.object else {
             let count = try config.optionalSize("num_labels") ?? 2
             guard count <= maximumLabelCount else { throw config.error("num_labels", "is \(count), more than the \(maximumLabelCount) supported") }

@@ -8,8 +8,12 @@ extension InstructionVerifier {
         else { throw fail("instruction: a linear layer of another width than its input") }
         let channels = Int(weight.tensor.rows)
         try checkWeight(weight)
-        guard weight.tensor.type == .packedInt8 ? x.tensor.type == .quantizedRow && x.tensor.groups == 1 : x.tensor.type == .float32
-        else { throw fail("instruction: a linear layer over rows of this type does not exist") }
+        guard x.tensor.type == (weight.tensor.type == .packedInt8 ? .quantizedRow : .float32) else {
+            throw fail("instruction: a linear layer over rows of this type does not exist")
+        }
+        guard x.tensor.type == .float32 || x.tensor.groups == 1 else {
+            throw fail("instruction: the input of a linear layer is quantized in groups")
+        }
         let out = try floatRows(5)
         guard out.hasRows(of: x), out.width == channels else { throw fail("instruction: its output has another shape") }
         effects.read(x.index)

@@ -33,7 +33,7 @@ extension Executor {
             for step in 0..<tokenCount {
                 let row = isReversed ? tokenCount &- 1 &- step : step
                 if isQuantized { quantizeGroups(h, to: hidden, row: hidden.address) }
-                runLinear(executor, product)
+                runLinearOfOneRow(executor, product)
                 apply(cell, x.floats(row), s.floats(0), h, carry.floats(1), width)
                 if out.isPresent { copy(width, from: h, to: out.floats(row)) }
                 if quantizedOut.isPresent { quantizeGroups(h, to: quantizedOut, row: quantizedOut.row(row)) }

@@ -25,6 +25,7 @@ struct Executor {
     /// Below these an instruction stays on the calling thread: waking others costs more.
     static let smallElements = 8_192
     static let smallLinearProducts = 131_072
+    static let smallRecurrentProducts = 262_144
     static let smallAttentionProducts = 32_768
 
     func rowCount(of operand: Operand) -> Int {

@@ -78,6 +78,9 @@ struct Train: ParsableCommand {
         let threads = HostThreads(options.threadCount), graph = try task.trainingGraph(model.graph)
         let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
         let loopOptions = settings.options(exampleCount: task.training.examples.count)
+        if loopOptions.patience != nil, task.validation == nil {
+            throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+        }
         let trainer = try Trainer(
             graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
             threads: threads)

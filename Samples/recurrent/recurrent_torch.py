@@ -20,15 +20,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 class Recurrent(torch.nn.Module):
     """`embedding`, `rnn` and `head`, whose parameters are the tensors of model.safetensors."""
 
-    def __init__(self, config):
+    def __init__(self, config, normalizes=False):
         super().__init__()
+        self.normalizes = normalizes
         self.kind = config["model_type"]
         self.task = config.get("architectures", ["ForCausalLM"])[0].removeprefix(self.kind.upper())
         self.pooling = config.get("pooling", "last")
         hidden, vocabulary = config["hidden_size"], config["vocab_size"]
         self.embedding = torch.nn.Embedding(vocabulary, config.get("embedding_size", hidden))
         self.rnn = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[self.kind](
-            self.embedding.embedding_dim, hidden, config.get("num_layers", 1), bias=config.get("bias", True), batch_first=True,
+            self.embedding.embedding_dim, hidden, config["num_layers"], bias=config.get("bias", True), batch_first=True,
             bidirectional=config.get("bidirectional", False))
         width = hidden * (2 if self.rnn.bidirectional else 1)
         if self.task == "ForCausalLM":
@@ -53,12 +54,20 @@ class Recurrent(torch.nn.Module):
         else:
             last = last[0] if self.kind == "lstm" else last
             pooled = torch.cat([last[-2], last[-1]], -1) if self.rnn.bidirectional else last[-1]
-        return self.head(pooled) if self.head else pooled
+        if self.head:
+            return self.head(pooled)
+        return torch.nn.functional.normalize(pooled, dim=-1) if self.normalizes else pooled
 
 
 def load(directory):
     folder = Path(directory)
-    model = Recurrent(json.loads((folder / "config.json").read_text()))
+    config = json.loads((folder / "config.json").read_text())
+    modules, normalizes = folder / "modules.json", False
+    if config["architectures"][0].endswith("Model") and modules.exists():  # an encoder that learned from one of sentence-transformers
+        normalizes = any(module["type"].endswith(".Normalize") for module in json.loads(modules.read_text()))
+        if json.loads((folder / "1_Pooling/config.json").read_text())["pooling_mode_mean_tokens"]:
+            config["pooling"] = "mean"
+    model = Recurrent(config, normalizes)
     tensors = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
     if model.head and model.head.weight is model.embedding.weight:
         tensors["head.weight"] = tensors["embedding.weight"]

@@ -64,7 +64,7 @@ extension Step {
                     for query in 0..<rows.count {
                         let seen = min(scores.visible + query * scores.step, scores.count)
                         FakeQuantization.shares(
-                            block + query * scores.stride, count: seen, steps: steps.base + first * steps.width + shared, stride: steps.width)
+                            block + query * scores.stride, count: seen, steps: steps.base + first * steps.width + shared * steps.width / attention.keyValueHeads, stride: steps.width)
                     }
                 }
                 blas.multiply(

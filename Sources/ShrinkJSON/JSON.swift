@@ -32,6 +32,17 @@ public enum JSON: Sendable, Equatable {
             return true
         }
 
+        /// Gives the member `key` another value, where it stands, or appends it.
+        public mutating func set(_ key: String, _ value: JSON) {
+            if let place = index[Array(key.utf8)] { members[place].value = value } else { append(key, value) }
+        }
+
+        public mutating func remove(_ key: String) {
+            guard let place = index.removeValue(forKey: Array(key.utf8)) else { return }
+            members.remove(at: place)
+            for (later, member) in members.enumerated().dropFirst(place) { index[Array(member.key.utf8)] = later }
+        }
+
         public static func == (a: Object, b: Object) -> Bool {
             a.members.elementsEqual(b.members) { $0.key.utf8.elementsEqual($1.key.utf8) && $0.value == $1.value }
         }
@@ -39,6 +50,11 @@ public enum JSON: Sendable, Equatable {
 }
 
 extension JSON {
+    /// An object with these members in their order; of two with one key the first counts.
+    public static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
+        .object(members.reduce(into: Object()) { $0.append($1.key, $1.value) })
+    }
+
     /// The member `key` of an object; nil for other values, for a missing member and for `null`.
     public subscript(key: String) -> JSON? {
         guard case .object(let object) = self, let value = object[key], value != .null else { return nil }

@@ -1,3 +1,4 @@
+import CHostKernels
 import ShrinkGraph
 import Testing
 
@@ -36,6 +37,54 @@ import Testing
         let result = try #require(try HostExecutor(test.builder.graph, threads: HostThreads(2)).run(test.inputs)["hidden"]).floats
         let expected = try Reference64(test.builder.graph, test.inputs).run()["hidden"]!
         #expect(zip(result, expected).allSatisfy { abs(Double($0) - $1) <= 2e-6 })
+    }
+
+    /// One step forward and one back of seven sequences, with every table that this CPU runs.
+    @Test(arguments: Recurrent.Cell.allCases) func everyInstructionSetComputesTheSameButForRoundings(_ cell: Recurrent.Cell) throws {
+        let width = 83, count = 7, all = cell.gateCount * width
+        func run(_ table: host_kernels) -> [Float] {
+            var seed: UInt64 = 0
+            func numbers(_ count: Int, scale: Float) -> UnsafeMutablePointer<Float> {
+                seed += 1
+                let memory = UnsafeMutablePointer<Float>.allocate(capacity: count)
+                memory.initialize(from: HostKernelTests.values(count, seed: seed, scale: scale), count: count)
+                return memory
+            }
+            let weight = numbers(all * width, scale: 0.1), bias = numbers(all, scale: 0.3), gates = numbers(count * all, scale: 1)
+            let before = numbers(count * width, scale: 0.5), earlier = numbers(count * width, scale: 1)
+            let hidden = numbers(count * width, scale: 1), state = numbers(count * width, scale: 1)
+            let dy = numbers(count * width, scale: 1), carry = numbers(count * width, scale: 1), later = numbers(count * all, scale: 1)
+            let packed = numbers(128 * all, scale: 0)
+            defer { for memory in [weight, bias, gates, before, earlier, hidden, state, dy, carry, later, packed] { memory.deallocate() } }
+            let blocks = (width + 15) / 16, panels = (width + 63) / 64
+            table.recurrent_pack(weight, cell.gateCount, width, packed, 0, blocks)
+            let rows = (0..<count).map { row in
+                host_recurrent_row(
+                    gates: gates + row * all, before: before + row * width, factor: before + row * width, hidden: hidden + row * width,
+                    state_before: earlier + row * width, state: state + row * width)
+            }
+            table.recurrent(cell.kernel, rows, count, packed, bias, width, 1, 0, blocks)
+            table.recurrent_pack_back(weight, cell.gateCount, width, packed, 0, panels)
+            var results = Array(UnsafeBufferPointer(start: hidden, count: count * width))
+            let gradientRows = (0..<count).map { row in
+                host_recurrent_gradient_row(
+                    dy: dy + row * width, hidden: hidden + row * width, gates: gates + row * all, state: state + row * width,
+                    before: (cell == .lstm ? earlier : before) + row * width, carry: carry + row * width, gates_after: later + row * all,
+                    state_after: earlier + row * width)
+            }
+            table.recurrent_gradient(cell.kernel, gradientRows, count, packed, width, 0, panels)
+            for (memory, count) in [(gates, count * all), (state, count * width), (carry, count * width)] {
+                results += UnsafeBufferPointer(start: memory, count: count)
+            }
+            return results
+        }
+        let best = run(host_kernels_best().pointee)
+        var index = 1
+        while let table = host_kernels_at(index) {
+            let result = run(table.pointee)
+            #expect(zip(best, result).allSatisfy { abs($0 - $1) <= 1e-5 * max(1, abs($0)) }, "table \(index)")
+            index += 1
+        }
     }
 
     @Test(arguments: Recurrent.Cell.allCases) func bothDirectionsSideBySide(_ cell: Recurrent.Cell) throws {

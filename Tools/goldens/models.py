@@ -264,12 +264,12 @@ def recurrents():
 
     recurrent("lstm", config("lstm", "ForCausalLM", embedding_size=20, num_layers=2), 12, "f32")
     recurrent("gru-tied", config("gru", "ForCausalLM", num_layers=2, tie_word_embeddings=True), 13, "f16")
-    recurrent("rnn", config("rnn", "ForCausalLM", embedding_size=36, bias=False, head_bias=False), 14, "bf16")
+    recurrent("rnn", config("rnn", "ForCausalLM", num_layers=1, embedding_size=36, bias=False, head_bias=False), 14, "bf16")
     recurrent("lstm-tag", config(
         "lstm", "ForTokenClassification", num_layers=2, bidirectional=True, **labels("O", "B", "I")), 15, "f32")
     recurrent("gru-classify", config(
         "gru", "ForSequenceClassification", num_layers=2, bidirectional=True, **labels("bad", "so so", "good")), 16, "f32")
-    recurrent("rnn-encoder", config("rnn", "Model", bidirectional=True, pooling="mean"), 17, "f32")
+    recurrent("rnn-encoder", config("rnn", "Model", num_layers=1, bidirectional=True, pooling="mean"), 17, "f32")
 
 
 if __name__ == "__main__":

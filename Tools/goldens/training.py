@@ -150,7 +150,7 @@ def main():
     make_recurrent("lstm-classify", recurrent | labels | {
         "model_type": "lstm", "architectures": ["LSTMForSequenceClassification"], "num_layers": 2, "bidirectional": True}, "classify", 9)
     make_recurrent("gru-classify", recurrent | labels | {
-        "model_type": "gru", "architectures": ["GRUForSequenceClassification"], "bidirectional": True, "pooling": "mean"}, "classify", 10)
+        "model_type": "gru", "architectures": ["GRUForSequenceClassification"], "num_layers": 1, "bidirectional": True, "pooling": "mean"}, "classify", 10)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,10 @@ typedef struct {
         size_t first_panel, size_t end_panel);
 } host_kernels;
 
-/* The best of this library's tables that the CPU runs. */
+/* This library's tables that the CPU runs, the best first; NULL behind the last. */
+const host_kernels *_Nullable host_kernels_at(size_t index);
+
+/* The best of them. */
 const host_kernels *_Nonnull host_kernels_best(void);
 
 #endif

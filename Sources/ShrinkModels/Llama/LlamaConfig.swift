@@ -19,6 +19,12 @@ struct LlamaConfig {
     var outputBias: Bool
     var feedForwardBias: Bool
     var isHeadTied: Bool
+    /// The row of the embedding that padding reads.
+    var padding: Int?
+    /// The deviation of fresh weights.
+    var initialDeviation = 0.02
+    /// Of a GGUF file: the tokens that begin and end a text and fill it up, by the keys of `config.json`.
+    var tokens: [(key: String, id: Int)] = []
 
     /// Of a Hugging Face `config.json`.
     init(_ config: ModelConfig, modelType: String) throws {
@@ -43,6 +49,8 @@ struct LlamaConfig {
         rotary = try RotaryTable(config, headSize: headSize, maximumPositions: &maximumPositions)
         // Inside the window, a sliding-window model is an ordinary one.
         if let window = try LlamaConfig.slidingWindow(config, modelType) { maximumPositions = min(maximumPositions, window) }
+        padding = try config.paddingToken(default: nil, below: vocabularySize)
+        initialDeviation = try config.initialDeviation()
         try check(config)
     }
 
@@ -74,6 +82,9 @@ struct LlamaConfig {
             throw fail("\(architecture).attention.layer_norm_rms_epsilon", "is missing or no small positive number")
         }
         self.epsilon = epsilon
+        for (key, name) in [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("pad_token_id", "padding_token_id")] {
+            if let id = file["tokenizer.ggml.\(name)"]?.int, 0..<rows ~= id { tokens.append((key, id)) }
+        }
         rotaryLayout = architecture == "llama" ? .pairs : .half
         queryKeyValueBias = file.checkpoint["blk.0.attn_q.bias"] != nil
         outputBias = file.checkpoint["blk.0.attn_output.bias"] != nil

@@ -27,10 +27,11 @@ struct RecurrentConfig {
     /// Of one token's states, all directions together.
     var stateWidth: Int { isBidirectional ? 2 * width : width }
 
-    init(_ config: ModelConfig, modelType: String) throws {
-        guard let cell = Recurrent.Cell(rawValue: modelType) else { throw config.error("model_type", "is \(modelType)") }
+    init(_ config: ModelConfig) throws {
+        let type = try config.optionalWord("model_type") ?? ""
+        guard let cell = Recurrent.Cell(rawValue: type) else { throw config.error("model_type", "is \(type), which is no recurrent model") }
         self.cell = cell
-        layers = try config.optionalSize("num_layers") ?? 1
+        layers = try config.size("num_layers")
         width = try config.size("hidden_size")
         embeddingWidth = try config.optionalSize("embedding_size") ?? width
         vocabularySize = try config.size("vocab_size")

@@ -24,6 +24,7 @@ public struct TrainingSettings: Sendable {
     public let configuration: String?
     public let tokenizer: String?
     public let objective: Objective
+    public let nextSentence: Bool
     public let badRowShare: Double
     public let optimizer: Optimizer.Method
     public let weightDecay: Double
@@ -44,7 +45,7 @@ public struct TrainingSettings: Sendable {
             throw TrainingError(.badRecipe, "", "the objective is missing: \(Objective.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         objective = try reader.choice("objective", default: .causalLanguageModel)
-        _ = try reader.flag("next-sentence", default: false)
+        nextSentence = try reader.flag("next-sentence", default: false)
         guard let files = reader.recipe.texts("data"), !files.isEmpty else { throw TrainingError(.badRecipe, "", "the data is missing: give files with --data") }
         _ = try reader.number("validation-share", default: 0.05, 0...0.9)
         _ = reader.text("text-column", default: "text")
@@ -102,7 +103,7 @@ public struct TrainingSettings: Sendable {
         data.pair = column("pair-column")
         data.label = column("label-column") ?? data.label
         data.boundary = recipe.text("documents").flatMap(DocumentBoundary.init) ?? data.boundary
-        data.nextSentence = recipe.flag("next-sentence") ?? false
+        data.nextSentence = nextSentence
         data.maskedShare = recipe.number("mask-share") ?? data.maskedShare
         data.masksWholeWords = recipe.flag("whole-words") ?? false
         data.scoreScale = recipe.number("score-scale") ?? 1

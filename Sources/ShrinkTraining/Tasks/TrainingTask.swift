@@ -106,16 +106,7 @@ public struct TrainingTask: Sendable {
     // MARK: The graph
 
     /// What a model must be able to answer for it.
-    public var modelTask: ModelTask {
-        switch objective {
-        case .causalLanguageModel: .causalLanguageModel
-        case .maskedLanguageModel: .maskedLanguageModel(nextSentence: nextSentence)
-        case .sequenceClassification: .sequenceClassification(labels: labels)
-        case .tokenClassification: .tokenClassification(labels: labels)
-        case .regression: .regression
-        case .sentenceEmbedding: .encoding
-        }
-    }
+    public var modelTask: ModelTask { objective.modelTask(labels: labels, nextSentence: nextSentence) }
 
     /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
     /// several, one for each.

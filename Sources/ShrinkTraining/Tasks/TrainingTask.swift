@@ -36,9 +36,10 @@ public struct TrainingTask: Sendable {
         }
         var labels: [String] = [], names: [String] = []
         if data.objective.hasLabels {
+            // Bad rows are told of when they are encoded.
             let found = try encoder.labelNames(
-                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification, badRows: badRows(),
-                progress: progress)
+                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification,
+                badRows: BadRows(maximumShare: badRows().maximumShare), progress: progress)
             (labels, names) = try Self.labels(found, known)
         }
         let encoding = TaskEncoding(

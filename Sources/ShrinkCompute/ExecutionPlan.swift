@@ -168,7 +168,7 @@ extension Operation {
         case .lossGradient: result == 0 ? [1] : []
         case .outerProduct, .embeddingGradient: [2]
         case .sumRows: [1]
-        case .embedding, .linear, .attention, .selectToken, .meanTokens, .loss, .attentionGradient, .poolGradient: []
+        case .embedding, .linear, .attention, .selectToken, .meanTokens, .loss, .relationLoss, .relationLossGradient, .attentionGradient, .poolGradient: []
         }
     }
 }

@@ -60,7 +60,7 @@ extension Differentiator {
             let operation = Operation.l2NormalizeGradient(L2NormalizeGradient(epsilon: norm.epsilon))
             contribute(try add(operation, [dy, saved(inputs[0])], node)[0], to: inputs[0])
         case .layerNorm, .rmsNorm: break
-        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
+        case .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
             .attentionGradient, .l2NormalizeGradient, .poolGradient:
             throw noGradient(node, node.operation.mnemonic)
         }

@@ -52,7 +52,8 @@ public final class HostExecutor {
     }
 
     /// Runs one batch and returns the outputs by name. Inputs that are not given and have a natural value get it:
-    /// segments are zero, positions count from zero, lengths are whole, and `loss_gradient` is one.
+    /// segments are zero, positions count from zero, lengths are whole, `marks` are −1 behind the lengths and else
+    /// zero, and `loss_gradient` is one.
     ///
     /// Gradients whose parameters stand in `gradients` go there instead, added to what is there when
     /// `accumulating`. Throws `ComputeError` for inputs that are missing or do not fit.

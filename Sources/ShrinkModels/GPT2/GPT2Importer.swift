@@ -31,7 +31,10 @@ struct GPT2Importer {
         var hidden = try add(
             try builder.add(.embedding(Embedding()), [tokens, table], origin: prefix + "wte"),
             try builder.add(.embedding(Embedding()), [positions, places], origin: prefix + "wpe"), "wpe")
-        for layer in 0..<config.layers { hidden = try addLayer(layer, hidden) }
+        for layer in 0..<config.layers {
+            hidden = try addLayer(layer, hidden)
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
+        }
         hidden = try norm(hidden, "ln_f")
         try builder.output("hidden", hidden)
         let head = config.isHeadTied ? table : try tensors.parameter("lm_head.weight", [config.vocabularySize, config.width], &builder)

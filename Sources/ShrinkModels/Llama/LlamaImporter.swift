@@ -52,7 +52,10 @@ struct LlamaImporter {
 
         let table = try tensors.parameter(names.embedding + ".weight", [config.vocabularySize, config.width], &builder)
         var hidden = try builder.add(.embedding(Embedding()), [tokens, table], origin: names.embedding)
-        for layer in 0..<config.layers { hidden = try addLayer(layer, hidden, cosine, sine) }
+        for layer in 0..<config.layers {
+            hidden = try addLayer(layer, hidden, cosine, sine)
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
+        }
         hidden = try norm(hidden, names.finalNorm)
         try builder.output("hidden", hidden)
         let head = config.isHeadTied

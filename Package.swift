@@ -37,7 +37,7 @@ let package = Package(
         .target(
             name: "ShrinkTraining",
             dependencies: [
-                "ShrinkGraph", "ShrinkCompute", "CHostKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
+                "ShrinkGraph", "ShrinkCompute", "ShrinkPasses", "CHostKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
                 "ShrinkJSON", "CArchive",
             ]),
         .executableTarget(

@@ -9,6 +9,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
     targets: [
         // The runtime half: nothing here may import Foundation, Dispatch or Glibc.
@@ -37,8 +38,8 @@ let package = Package(
         .target(
             name: "ShrinkTraining",
             dependencies: [
-                "ShrinkGraph", "ShrinkCompute", "ShrinkPasses", "CHostKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
-                "ShrinkJSON", "CArchive",
+                "ShrinkGraph", "ShrinkCompute", "CHostKernels", "CShrinkKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
+                "ShrinkJSON", "ShrinkModels", "ShrinkPasses", "ShrinkEvaluation", "CArchive", .product(name: "Yams", package: "Yams"),
             ]),
         .executableTarget(
             name: "shrink",

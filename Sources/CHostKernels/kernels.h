@@ -340,9 +340,28 @@ static double sum_of_squares(const float *x, size_t count) {
     return total;
 }
 
+static void largest_magnitudes(const float *x, float *largest, size_t step, size_t width) {
+    if (step) {
+        EACH(width, PUT(largest, vmax(GET(largest), vabs(GET(x)))););
+    } else {
+        vf all = 0;
+        EACH(width, all = vmax(all, vabs(GET_OR(x, 0))););
+        *largest = fmaxf(*largest, max_lanes(all));
+    }
+}
+
+static void round_to_codes(float *x, const float *scales, size_t step, size_t width) {
+    for (size_t i = 0; i < width; i++) {
+        const float scale = scales[i * step];
+        const double code = __builtin_rint((double)x[i] / (double)scale);
+        const float value = (float)fmin(fmax(code, -127), 127) * scale;
+        x[i] = scale > 0 ? value : x[i];
+    }
+}
+
 const host_kernels TABLE = {
     add, multiply, scale, add_row, unary, unary_gradient, gate, gate_gradient, norm, norm_gradient, add_rows, softmax, softmax_gradient,
     row_dots, rotary, l2_normalize, l2_normalize_gradient, cross_entropy, soft_targets, top_targets, squared_error,
-    probability_error, cosine, adamw, momentum,
+    probability_error, cosine, largest_magnitudes, round_to_codes, adamw, momentum,
     sum_of_squares,
 };

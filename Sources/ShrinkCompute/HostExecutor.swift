@@ -76,6 +76,7 @@ public final class HostExecutor {
                 results[output.name] = tensor
             }
         }
+        parameters.beginRun()
         let step = try Step(self, plan, inputs, arena: arena.base, outputs: outputs, accumulated: accumulated)
         for id in graph.order where !plan.skipped.contains(id) {
             let node = graph[id]
@@ -116,7 +117,7 @@ public final class HostExecutor {
         func resolve(_ inputs: ArraySlice<ValueID>) throws {
             guard let input = inputs.first else { return try body() }
             guard graph[input].isParameter else { return try resolve(inputs.dropFirst()) }
-            try parameters.withFloats(graph[input], rows: rows) { floats in
+            try parameters.withFloats(graph[input], rows: rows, on: threads) { floats in
                 step.pointers[input.index] = UnsafeMutablePointer(mutating: floats)
                 try resolve(inputs.dropFirst())
             }

@@ -87,6 +87,12 @@ typedef struct {
     /* 1 - cos(a, b) */
     float (*_Nonnull cosine)(const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
 
+    /* What packing makes of weights. largest[i * step] becomes at least |x[i]|. */
+    void (*_Nonnull largest_magnitudes)(const float *_Nonnull x, float *_Nonnull largest, size_t step, size_t width);
+    /* x[i] becomes scale * code for scale = scales[i * step], code = x[i] / scale rounded to even in binary64, at most 127 in
+     * magnitude; with a scale of zero it stays. */
+    void (*_Nonnull round_to_codes)(float *_Nonnull x, const float *_Nonnull scales, size_t step, size_t width);
+
     /* Loshchilov & Hutter 2019, algorithm 2. */
     void (*_Nonnull adamw)(
         host_adamw, float *_Nonnull weight, const float *_Nonnull gradient, float *_Nonnull first, float *_Nonnull second, size_t count);

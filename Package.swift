@@ -25,7 +25,8 @@ let package = Package(
         .testTarget(
             name: "ShrinkTokenizersTests", dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON"],
             resources: [.copy("Fixtures")]),
-        .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
+        .systemLibrary(name: "CFileExchange"),
+        .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON", "CFileExchange"]),
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
         // Float kernels of the host, compiled for every instruction set of the architecture.
         .target(name: "CHostKernels"),
@@ -73,7 +74,7 @@ let package = Package(
             path: "Tests/GoldenModels", exclude: ["Fixtures"]),
         .testTarget(name: "ShrinkGraphTests", dependencies: ["ShrinkGraph", "GoldenModels"]),
         .testTarget(name: "ShrinkPassesTests", dependencies: ["ShrinkPasses", "ShrinkCompute", "GoldenModels"]),
-        .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
+        .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCheckpoints", "ShrinkGraph", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute", "CHostKernels"]),
         .testTarget(
             name: "ShrinkPackingTests",

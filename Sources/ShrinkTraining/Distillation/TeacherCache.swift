@@ -55,10 +55,12 @@ enum TeacherCacheFormat {
         }
 
         var json: JSON {
-            .members([
-                ("name", .string(name)), ("numbers", .string((isHalf ? CachedTeacher.Numbers.float16 : .float32).rawValue)), ("width", .integer(width)),
-                ("rows", .string(isByToken ? "tokens" : "sequence")),
-            ])
+            var object = JSON.Object()
+            object.append("name", .string(name))
+            object.append("numbers", .string((isHalf ? CachedTeacher.Numbers.float16 : .float32).rawValue))
+            object.append("width", .integer(width))
+            object.append("rows", .string(isByToken ? "tokens" : "sequence"))
+            return .object(object)
         }
     }
 }

@@ -8,18 +8,20 @@ enum Divergence {
     ) -> TrainingError {
         var place = "; the sum of its terms is too large"
         if let name = firstBad(parameters) {
-            place = "; the parameter \(name) holds numbers that are not finite"
+            place = "; \(inParameter(name))"
         } else if let value = try? firstBadValue(graph.reading(parameters), inputs, threads) {
             place = "; the first result that is not finite is that of \(value)"
         }
         return TrainingError(.diverged, "", "the loss is \(loss)\(place). A lower learning rate, a longer warm-up or clipping may help")
     }
 
-    static func ofGradient(_ gradients: ParameterTable) -> TrainingError {
-        let name = firstBad(gradients)
-        let what = name.map { "the gradient of \($0) is not finite" } ?? "the gradients are too large: their norm is not finite"
+    static func ofGradient(_ gradients: ParameterTable, _ parameters: ParameterTable) -> TrainingError {
+        let what = firstBad(parameters).map(inParameter) ?? firstBad(gradients).map { "the gradient of \($0) is not finite" }
+            ?? "the gradients are too large: their norm is not finite"
         return TrainingError(.diverged, "", "\(what). A lower learning rate, a longer warm-up or clipping may help")
     }
+
+    private static func inParameter(_ name: String) -> String { "the parameter \(name) holds numbers that are not finite" }
 
     private static func firstBad(_ table: ParameterTable) -> String? {
         table.names.first { table[$0]?.buffer.contains { !$0.isFinite } ?? false }

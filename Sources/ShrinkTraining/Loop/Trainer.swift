@@ -70,7 +70,7 @@ public final class Trainer {
             guard sums[0].isFinite else { throw Divergence.ofLoss(sums[0], losses.graph, parameters, inputs, threads) }
         }
         let norm = gradients.globalNorm(threads: threads)
-        guard norm.isFinite else { throw Divergence.ofGradient(gradients) }
+        guard norm.isFinite else { throw Divergence.ofGradient(gradients, parameters) }
         optimizer.step(gradients, rate: Float(rate), gradientScale: clip.map { clippingScale(norm: norm, maximum: $0) } ?? 1)
         return Result(
             loss: sums[0], terms: zip(outputNames, sums).dropFirst().map { ($0, $1) }, gradientNorm: norm,

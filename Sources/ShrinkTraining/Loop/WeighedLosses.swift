@@ -42,7 +42,7 @@ struct WeighedLosses {
             }
             let weight = "weight:\(losses.count)"
             copies[node.results[0]] = try builder.add(
-                .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], origin: node.origin)
+                .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], name: "weighed:\(losses.count)", origin: node.origin)
             losses.append((weight, rows))
         }
         for output in source.outputs {

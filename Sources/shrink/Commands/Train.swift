@@ -69,10 +69,11 @@ struct Train: ParsableCommand {
     }
 
     private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
-        var model = try TrainedModel(settings)
+        let source = try TrainedModel(settings)
         let task = try run.task(
-            try settings.data(maximumTokens: model.maximumTokens), tokenizer: model.tokenizer, labels: model.labels, badRowShare: settings.badRowShare)
-        try model.prepare(for: task, seed: settings.seed, quiet: options.quiet || run.isResumed)
+            try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
+            badRowShare: settings.badRowShare)
+        let model = try source.prepared(for: task, seed: settings.seed, quiet: options.quiet || run.isResumed)
 
         let threads = HostThreads(options.threadCount), graph = try task.trainingGraph(model.graph)
         let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
@@ -84,8 +85,7 @@ struct Train: ParsableCommand {
             try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
         }
         let loop = TrainingLoop(trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions, directory: run.directory)
-        let exported = model
-        loop.export = { try exported.write(parameters, to: $0) }
+        loop.export = { try model.write(parameters, to: $0) }
         loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
         if run.isResumed, try !loop.restore(), !options.quiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
         return loop

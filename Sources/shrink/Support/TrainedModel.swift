@@ -1,45 +1,62 @@
-import Glibc
-import ShrinkCheckpoints
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkModels
 import ShrinkTokenizers
 import ShrinkTraining
 
-/// The model that is trained, with its tokenizer.
+/// The model that is trained, with its tokenizer: a checkpoint, or a fresh one.
 struct TrainedModel {
-    private var model: ImportedModel
+    private(set) var model: ImportedModel
     let tokenizer: TokenizerDefinition
-    private let path: String
+    private let tokenizerFiles: [HuggingFaceWriter.File]?
 
     init(_ settings: TrainingSettings) throws {
-        guard let path = settings.checkpoint else { throw CommandFailure("fresh models cannot be made yet") }
-        self.path = path
-        model = try ImportedModel.open(path)
-        tokenizer = try TokenizerFiles.load(settings.tokenizer ?? path)
+        let source: String
+        if let path = settings.checkpoint {
+            model = try ImportedModel.open(path)
+            source = settings.tokenizer ?? path
+        } else {
+            guard let path = settings.configuration else { throw CommandFailure("there is neither a checkpoint nor a configuration") }
+            model = try ImportedModel.create(configuration: path, seed: settings.seed)
+            guard let place = settings.tokenizer ?? model.directory else {
+                throw CommandFailure("\(path) says nothing of a tokenizer; name its directory with --tokenizer", exitCode: CommandFailure.usage)
+            }
+            source = place
+        }
+        tokenizer = try TokenizerFiles.load(source)
+        tokenizerFiles = try settings.tokenizer.map(HuggingFaceWriter.tokenizerFiles)
         guard tokenizer.vocabularySize <= model.vocabularySize else {
             throw CommandFailure(
-                "\(settings.tokenizer ?? path): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
+                "\(source): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
         }
     }
 
     var graph: Graph { model.graph }
-    var labels: [String] { model.labels }
     var maximumTokens: Int { model.maximumInputTokens }
 
-    mutating func prepare(for task: TrainingTask, seed: UInt64, quiet: Bool) throws {}
-
-    func write(_ parameters: ParameterTable, to target: String) throws {
-        mkdir(target, 0o777)
-        let source = try Checkpoint.openHuggingFace(path)
-        let writer = try SafetensorsWriter(
-            path: target + "/model.safetensors", tensors: source.tensors.map { .init(name: $0.name, type: .f32, shape: $0.shape) })
-        for tensor in source.tensors {
-            if let trained = parameters[tensor.name] { try writer.write(UnsafeBufferPointer(trained.buffer), to: tensor.name); continue }
-            let copy = HostTensor(shape: tensor.shape)
-            try tensor.readFloats(0..<tensor.elementCount, into: copy.buffer)
-            try writer.write(UnsafeBufferPointer(copy.buffer), to: tensor.name)
+    /// The labels of a model that has a head for this objective.
+    func labels(for objective: Objective) -> [String] {
+        switch (objective, model.task) {
+        case (.sequenceClassification, .sequenceClassification(let labels, _)), (.tokenClassification, .tokenClassification(let labels)): labels
+        default: []
         }
-        try writer.finish()
+    }
+
+    /// Puts the head on it that the task needs, as far as it has none.
+    func prepared(for task: TrainingTask, seed: UInt64, quiet: Bool) throws -> TrainedModel {
+        var result = self
+        result.model = try model.preparing(for: task.modelTask, seed: seed)
+        let heads = result.model.createdTensors.filter { !model.createdTensors.contains($0) }
+        if !quiet, !heads.isEmpty {
+            Output.message("note: the model has no head for \(task.modelTask.name) yet; made \(heads.joined(separator: ", "))")
+        }
+        return result
+    }
+
+    /// Writes it as a Hugging Face directory with trained weights.
+    func write(_ parameters: ParameterTable, to path: String) throws {
+        var trained = model
+        trained.graph = model.graph.reading(parameters)
+        try HuggingFaceWriter(trained, tokenizer: tokenizerFiles).write(to: path)
     }
 }

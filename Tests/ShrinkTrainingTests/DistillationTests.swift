@@ -208,7 +208,7 @@ struct DistillationGolden: CustomStringConvertible, Sendable {
     /// Rows that only fill up a table are classes of probability zero.
     @Test func aWiderTableOfTheStudentLearnsThatItsRestIsImpossible() throws {
         let logits = HostTensor([1, 2, 3, 4, 5, 6], shape: [2, 3]), threads = HostThreads(1)
-        #expect(logits.columns(0..<3, width: 5, filler: LiveTeacher.impossible, threads: threads).floats == [1, 2, 3, -1e4, -1e4, 4, 5, 6, -1e4, -1e4])
+        #expect(logits.columns(0..<3, width: 5, filler: TeacherTarget.impossible, threads: threads).floats == [1, 2, 3, -1e4, -1e4, 4, 5, 6, -1e4, -1e4])
         #expect(logits.columns(0..<3, width: 2, filler: 0, threads: threads).floats == [1, 2, 4, 5])
         #expect(logits.columns(1..<3, width: 2, filler: 0, threads: threads).floats == [2, 3, 5, 6])
     }

@@ -78,16 +78,26 @@ public final class LiveTeacher: Teacher {
             guard let plan = plans[name], let output = outputs[plan.output] else {
                 throw TrainingError(.mismatch, "", "the teacher was not asked for \(name) when it was prepared")
             }
-            switch plan.target {
-            case .top(_, let count, let temperature): result[name] = output.mostProbable(count, temperature: temperature, threads: threads)
-            case .output, .hidden, .attention: result[name] = output.columns(plan.columns, width: plan.width, filler: Self.impossible, threads: threads)
-            }
+            result[name] = plan.target.values(of: output, columns: plan.columns, width: plan.width, threads: threads)
         }
         return result
     }
 
+}
+
+extension TeacherTarget {
     /// The logit of classes that a teacher does not have: rows that fill up a table.
     static let impossible: Float = -1e4
+
+    /// The target from the rows of the teacher's value.
+    ///
+    /// - Parameters:
+    ///   - columns: those of the value; all when not given.
+    ///   - width: of the target. Of an output, classes that the student lacks are left out, and those that the teacher lacks are impossible.
+    public func values(of rows: HostTensor, columns: Range<Int>? = nil, width: Int, threads: HostThreads) -> HostTensor {
+        if case .top(_, _, let temperature) = self { return rows.mostProbable(width / 2, temperature: temperature, threads: threads) }
+        return rows.columns(columns ?? 0..<rows.width, width: width, filler: Self.impossible, threads: threads)
+    }
 }
 
 extension HostTensor {

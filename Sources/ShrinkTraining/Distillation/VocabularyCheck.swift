@@ -17,7 +17,7 @@ public enum VocabularyCheck {
 
     /// Both tokenizers must make the same tokens of every text, and both models must have a row for each token. Rows behind the
     /// last token only fill tables up, so their number may differ: of those that the teacher lacks the student learns that they
-    /// are impossible (`LiveTeacher`), and those that the student lacks are left out.
+    /// are impossible (`TeacherTarget.values`), and those that the student lacks are left out.
     /// - Throws: `TrainingError` `mismatch` that names the first difference; `TokenizerError`.
     public static func run(teacher: Side, student: Side) throws {
         if let difference = try student.tokenizer.difference(from: teacher.tokenizer) {

@@ -1,3 +1,4 @@
+import Glibc
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkModels
@@ -29,6 +30,33 @@ struct TrainedModel {
             throw CommandFailure(
                 "\(source): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
         }
+    }
+
+    /// A student with the tokenizer of its teacher.
+    /// - Throws: `TrainingError` when the student has another.
+    init(_ settings: DistillationSettings, teacher: ImportedModel, tokenizer: TokenizerDefinition) throws {
+        let seed = settings.training.seed
+        var own: String?
+        switch settings.student {
+        case .layers(let count):
+            let choice = settings.recipe.text("layer-choice") ?? ""
+            guard let choice = LayerChoice(rawValue: choice) else {
+                throw TrainingError(.badRecipe, "", "layer-choice is \(choice.prefix(60)); there are \(LayerChoice.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            model = try teacher.keeping(layers: choice.layers(count, of: teacher.layerCount))
+        case .chosenLayers(let layers): model = try teacher.keeping(layers: layers)
+        case .configuration(let path):
+            model = try ImportedModel.create(configuration: path, seed: seed, poolingLike: teacher)
+            own = model.directory.flatMap { access($0 + "/tokenizer.json", F_OK) == 0 || access($0 + "/vocab.txt", F_OK) == 0 ? $0 : nil }
+        case .checkpoint(let path):
+            model = try ImportedModel.open(path)
+            own = path
+        }
+        try VocabularyCheck.run(
+            teacher: .init(name: settings.teacher, tokenizer: tokenizer, rows: teacher.vocabularySize),
+            student: .init(name: own ?? settings.teacher, tokenizer: try own.map(TokenizerFiles.load) ?? tokenizer, rows: model.vocabularySize))
+        self.tokenizer = tokenizer
+        tokenizerFiles = try own == nil ? teacher.directory.map(HuggingFaceWriter.tokenizerFiles) : nil
     }
 
     var graph: Graph { model.graph }

@@ -490,3 +490,24 @@ import Testing
         #expect(gradient != expected, "it is quantized")
     }
 }
+
+/// Weights as packing stores them.
+@Suite struct WeightQuantizationTests {
+    @Test(arguments: [(1, 1), (3, 5), (40, 33), (70, 300)]) func outputChannelsHaveTheSameCodesInBothLayouts(_ rows: Int, _ width: Int) {
+        var values = HostKernelTests.values(rows * width, seed: 3, scale: 1)
+        for column in 0..<width { values[column] = 0 }
+        for index in values.indices { values[index] *= Float(index % 7) - 2.5 }
+        let threads = HostThreads(2), upright = HostTensor(values, shape: [rows, width])
+        let turned = HostTensor((0..<width * rows).map { values[$0 % rows * width + $0 / rows] }, shape: [width, rows])
+        FakeQuantization.weights(upright, .int8PerChannel, on: threads)
+        FakeQuantization.weights(turned, .int8PerColumn, on: threads)
+        for row in 0..<rows {
+            let source = values[row * width..<(row + 1) * width], largest = source.map(abs).max()!, scale = Float(Double(largest) / 127)
+            for column in 0..<width {
+                let code = scale > 0 ? (Double(values[row * width + column]) / Double(scale)).rounded(.toNearestOrEven) : 0
+                let expected = Float(min(max(code, -127), 127)) * scale
+                #expect(upright.floats[row * width + column] == expected && turned.floats[column * rows + row] == expected)
+            }
+        }
+    }
+}

@@ -25,8 +25,8 @@ struct engine {
 };
 
 /* Opens the file, checks all of it, runs its self-test and makes the sessions of all workers. NULL after a line in the
- * log that says what is wrong. */
-struct engine *engine_open(const struct options *options);
+ * log that says what is wrong, with its `reason`. */
+struct engine *engine_open(const struct options *options, shrink_code *reason);
 void engine_free(struct engine *engine);
 
 /* The names of what it can do, such as "embed and classify". */

@@ -6,7 +6,8 @@
 
 static void *load(void *context) {
     struct server *server = context;
-    struct engine *engine = engine_open(server->options), *unused = NULL;
+    shrink_code reason;
+    struct engine *engine = engine_open(server->options, &reason), *unused = NULL;
     pthread_mutex_lock(&server->lock);
     if (engine) {
         engine->references = 1;

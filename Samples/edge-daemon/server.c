@@ -240,9 +240,10 @@ static int serve(struct server *server, struct pollfd *entries, struct client **
     }
     if (!listener_open(&server->listener, options)) return EX_UNAVAILABLE;
     int code = EX_OK;
-    server->engine = engine_open(options);
+    shrink_code reason;
+    server->engine = engine_open(options, &reason);
     if (!server->engine) {
-        code = EX_DATAERR;
+        code = reason == SHRINK_ERROR_OUT_OF_MEMORY ? EX_OSERR : EX_DATAERR;
     } else {
         server->engine->references = 1;
         unsigned count = workers_start(server, threads);

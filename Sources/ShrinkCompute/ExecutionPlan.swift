@@ -168,7 +168,11 @@ extension Operation {
         case .lossGradient: result == 0 ? [1] : []
         case .outerProduct, .embeddingGradient: [2]
         case .sumRows: [1]
-        case .embedding, .linear, .attention, .selectToken, .meanTokens, .loss, .relationLoss, .relationLossGradient, .attentionGradient, .poolGradient: []
+        case .recurrent(let recurrent): recurrent.cell == .rnn || result == 1 ? [0] : []
+        case .recurrentGradient(let payload) where payload.recurrent.cell == .rnn: result == 0 ? [0] : []
+        case .recurrentGradient(let payload): result == 0 ? [2] : payload.recurrent.cell == .gru && result == count - 1 ? [3] : []
+        case .embedding, .linear, .attention, .selectToken, .meanTokens, .concatenate, .columns, .loss, .relationLoss, .relationLossGradient,
+            .attentionGradient, .poolGradient: []
         }
     }
 }

@@ -54,7 +54,7 @@ public struct ArtifactDirectory: Equatable, Sendable {
             throw RuntimeError(.invalidArtifact, "the file is too short to be an artifact", file.count)
         }
         guard file.count % Self.blockByteCount == 0 else {
-            throw RuntimeError(.invalidArtifact, "the file is truncated: its size is not a multiple of 512", file.count)
+            throw RuntimeError(.invalidArtifact, "the file is incomplete or has been added to: its size is not a multiple of 512", file.count)
         }
         var offset = 0
         for entry in Entry.allCases {

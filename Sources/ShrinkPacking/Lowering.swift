@@ -185,8 +185,9 @@ struct Lowering {
             let x = try read(node.inputs[0])
             emit(.l2Normalize, [x, try define(node.results[0])], floats: [Float(norm.epsilon)])
         case .scale: throw PackingError(.unsupported, "the runtime does not scale values; fold the factor into a weight")
+        case .recurrent, .concatenate, .columns: throw PackingError(.unsupported, "the runtime has no \(node.operation.mnemonic)")
         case .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
-            .attentionGradient, .l2NormalizeGradient, .poolGradient:
+            .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient:
             throw PackingError(.unsupported, "this operation is for training; pack the graph without losses and gradients")
         }
     }

@@ -38,6 +38,11 @@ extension Pass {
             case .embedding:
                 weights.append(node.inputs[1])
                 report.rewrites += 1
+            case .recurrent(var recurrent) where !recurrent.quantizesState:
+                recurrent.quantizesState = true
+                patch.setOperation(of: id, to: .recurrent(recurrent))
+                weights.append(node.inputs[1])
+                report.rewrites += 1
             case .attention(let attention) where graph[node.inputs[0]].type.element == .float32:
                 if isTrained, attention.isPacked {
                     let x = try quantize(node.inputs[0], groups: attention.heads + 2 * attention.keyValueHeads, before: id, origin: node.origin)

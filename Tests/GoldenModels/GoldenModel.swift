@@ -26,6 +26,8 @@ public struct GoldenModel: Sendable, CustomStringConvertible {
         "bert-sentence", "bert-classify", "bert-tag", "bert-old-names",
     ].map(GoldenModel.init)
 
+    public static let recurrent: [GoldenModel] = ["lstm", "gru-tied", "rnn", "lstm-tag", "gru-classify", "rnn-encoder"].map(GoldenModel.init)
+
     public static let decoders = all.filter(\.isDecoder)
 
     public static func named(_ name: String) -> GoldenModel { GoldenModel(name: name) }

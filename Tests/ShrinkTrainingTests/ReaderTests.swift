@@ -188,7 +188,7 @@ struct ReaderTests {
             }
         }
         #expect(outcome(99, 1, share: 0.01) == "no error")
-        #expect(outcome(98, 2, share: 0.01).hasPrefix("f, line 2: is bad; 2 of 100 rows are bad"))
+        #expect(outcome(98, 2, share: 0.01).hasPrefix("f, line 2: is bad; 2 of 100 are bad"))
         #expect(outcome(100, 1, share: 0) == "f, line 1: is bad")
         // Long before the end of hopeless data.
         #expect(outcome(0, 1_000_000, share: 0.1).hasPrefix("f, line 1000: "))

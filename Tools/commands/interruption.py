@@ -86,6 +86,16 @@ def check(t):
                     alive and process.returncode == INTERRUPTED and time.monotonic() - start < 3 and b"interrupted" in err,
                     (alive, process.returncode, time.monotonic() - start, err[-300:]))
 
+    # Inspecting takes a moment only; a signal that came too early or too late for it is sent again.
+    for delay in (0.005, 0.01, 0.02, 0.04, 0.08) * 4:
+        process = t.start("inspect", "slow.shrink", "--self-test")
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        if process.returncode == INTERRUPTED:
+            break
+    t.check("SIGINT stops inspect", process.returncode == INTERRUPTED and out == b"" and b"interrupted" in err, (process.returncode, err))
+
     process = t.start("run", "slow.shrink", "--prompt", "the cat", "--max-tokens", "8000", "--temperature", "1", "--quiet")
     first = process.stdout.read(1)
     process.stdout.close()

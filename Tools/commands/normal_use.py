@@ -90,7 +90,9 @@ def inspecting(t):
         t.check("it passes", result.objects[0]["self_test"] is True, result)
     small, large = (t.run("inspect", "llama.shrink", "--json", "--context", n).objects[0]["entry_points"][0] for n in (8, 128))
     t.check("inspect --context predicts less memory for less context", small["session_bytes"] < large["session_bytes"], (small, large))
-    t.check("inspect of an artifact refuses --graph as wrong usage", t.run("inspect", "llama.shrink", "--graph").code == USAGE)
+    for wrong in (["--graph"], ["--scheme", "fp32"], ["--context", "1000000"]):
+        t.refuses(f"inspect {wrong[0]} where it has no sense", USAGE, [wrong[0]], "inspect", "llama.shrink", *wrong)
+    t.refuses("quantize of an artifact", USAGE, ["already an artifact"], "quantize", "llama.shrink", "-o", "again.shrink")
 
 
 def instruction_sets(t):
@@ -166,6 +168,7 @@ def embedding(t, ready):
     write(f"{t.directory}/texts.txt", lines)
     write(f"{t.directory}/windows.txt", lines.replace(b"\n", b"\r\n"))
     write(f"{t.directory}/no-newline.txt", lines[:-1])
+    write(f"{t.directory}/mark.txt", b"\xef\xbb\xbf" + lines)
     result = t.works("embed lines of standard input", "embed", "bert.shrink", "--json", input=lines)
     found = result.objects
     t.check("one object a line with the documented keys, the text as given",
@@ -175,7 +178,7 @@ def embedding(t, ready):
     t.check("a long text is cut, not refused", len(found[-1]["embedding"]) == 32)
     quiet = t.run("embed", "bert.shrink", "--json", "--quiet", input=lines)
     t.check("embed --quiet is silent", quiet.err == b"" and quiet.out == result.out, quiet)
-    for file in ["texts.txt", "windows.txt", "no-newline.txt"]:
+    for file in ["texts.txt", "windows.txt", "no-newline.txt", "mark.txt"]:
         t.check(f"embed --file {file} gives the same", t.run("embed", "bert.shrink", "--json", "--file", file).out == result.out)
     texts = [option for text in TEXTS for option in ("--text", text)]
     t.check("embed --text gives the same", t.run("embed", "bert.shrink", "--json", *texts).out == result.out)

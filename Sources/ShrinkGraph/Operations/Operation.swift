@@ -6,6 +6,7 @@ public enum Operation: Hashable, Sendable {
     case layerNorm(LayerNorm)
     case rmsNorm(RMSNorm)
     case attention(Attention)
+    case recurrent(Recurrent)
     case rotary(Rotary)
     case unary(Unary)
     case binary(Binary)
@@ -15,6 +16,8 @@ public enum Operation: Hashable, Sendable {
     case meanTokens(MeanTokens)
     case l2Normalize(L2Normalize)
     case scale(Scale)
+    case concatenate(Concatenate)
+    case columns(Columns)
 
     // Training only: losses, and what gradients are made of.
     case loss(Loss)
@@ -28,6 +31,7 @@ public enum Operation: Hashable, Sendable {
     case unaryGradient(UnaryGradient)
     case gateGradient(GateGradient)
     case attentionGradient(AttentionGradient)
+    case recurrentGradient(RecurrentGradient)
     case l2NormalizeGradient(L2NormalizeGradient)
     case poolGradient(PoolGradient)
 }
@@ -49,6 +53,7 @@ extension Operation {
         case .layerNorm(let payload): payload
         case .rmsNorm(let payload): payload
         case .attention(let payload): payload
+        case .recurrent(let payload): payload
         case .rotary(let payload): payload
         case .unary(let payload): payload
         case .binary(let payload): payload
@@ -58,6 +63,8 @@ extension Operation {
         case .meanTokens(let payload): payload
         case .l2Normalize(let payload): payload
         case .scale(let payload): payload
+        case .concatenate(let payload): payload
+        case .columns(let payload): payload
         case .loss(let payload): payload
         case .lossGradient(let payload): payload
         case .relationLoss(let payload): payload
@@ -69,6 +76,7 @@ extension Operation {
         case .unaryGradient(let payload): payload
         case .gateGradient(let payload): payload
         case .attentionGradient(let payload): payload
+        case .recurrentGradient(let payload): payload
         case .l2NormalizeGradient(let payload): payload
         case .poolGradient(let payload): payload
         }
@@ -86,6 +94,7 @@ extension Operation {
         case LayerNorm.mnemonic: self = .layerNorm(try LayerNorm(&attributes))
         case RMSNorm.mnemonic: self = .rmsNorm(try RMSNorm(&attributes))
         case Attention.mnemonic: self = .attention(try Attention(&attributes))
+        case Recurrent.mnemonic: self = .recurrent(try Recurrent(&attributes))
         case Rotary.mnemonic: self = .rotary(try Rotary(&attributes))
         case Unary.mnemonic: self = .unary(try Unary(&attributes))
         case Binary.mnemonic: self = .binary(try Binary(&attributes))
@@ -95,6 +104,8 @@ extension Operation {
         case MeanTokens.mnemonic: self = .meanTokens(try MeanTokens(&attributes))
         case L2Normalize.mnemonic: self = .l2Normalize(try L2Normalize(&attributes))
         case Scale.mnemonic: self = .scale(try Scale(&attributes))
+        case Concatenate.mnemonic: self = .concatenate(try Concatenate(&attributes))
+        case Columns.mnemonic: self = .columns(try Columns(&attributes))
         case Loss.mnemonic: self = .loss(try Loss(&attributes))
         case LossGradient.mnemonic: self = .lossGradient(try LossGradient(&attributes))
         case RelationLoss.mnemonic: self = .relationLoss(try RelationLoss(&attributes))
@@ -106,6 +117,7 @@ extension Operation {
         case UnaryGradient.mnemonic: self = .unaryGradient(try UnaryGradient(&attributes))
         case GateGradient.mnemonic: self = .gateGradient(try GateGradient(&attributes))
         case AttentionGradient.mnemonic: self = .attentionGradient(try AttentionGradient(&attributes))
+        case RecurrentGradient.mnemonic: self = .recurrentGradient(try RecurrentGradient(&attributes))
         case L2NormalizeGradient.mnemonic: self = .l2NormalizeGradient(try L2NormalizeGradient(&attributes))
         case PoolGradient.mnemonic: self = .poolGradient(try PoolGradient(&attributes))
         default: throw GraphError(.syntax, "there is no operation \(mnemonic)")
@@ -116,10 +128,10 @@ extension Operation {
     /// inputs alone, so that rows can be left out before instead of after.
     public var isRowwise: Bool {
         switch self {
-        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale: true
-        case .embedding, .attention, .rotary, .selectToken, .meanTokens: false
+        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale, .concatenate, .columns: true
+        case .embedding, .attention, .recurrent, .rotary, .selectToken, .meanTokens: false
         case .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient,
-            .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: false
+            .unaryGradient, .gateGradient, .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient: false
         }
     }
 
@@ -131,8 +143,9 @@ extension Operation {
         case .attention(var payload): payload.alsoQuantized = true; return .attention(payload)
         case .unary(var payload): payload.alsoQuantized = true; return .unary(payload)
         case .gate(var payload): payload.alsoQuantized = true; return .gate(payload)
-        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .loss, .lossGradient, .relationLoss,
-            .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: return nil
+        case .embedding, .linear, .recurrent, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .concatenate, .columns,
+            .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient,
+            .recurrentGradient, .l2NormalizeGradient, .poolGradient: return nil
         }
     }
 }

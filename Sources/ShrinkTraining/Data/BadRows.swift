@@ -36,6 +36,6 @@ public final class BadRows {
         guard let last, Double(count) > maximumShare * Double(rows) else { return }
         throw DataError(
             .tooManyBadRows, file: last.file, line: last.line,
-            "\(last.message); \(count) of \(rows) rows are bad, more than the allowed share of \(maximumShare)")
+            "\(last.message); \(count) of \(rows) are bad, more than the allowed share of \(maximumShare)")
     }
 }

@@ -19,6 +19,7 @@ public final class RunDirectory {
     /// Makes the directory with its recipe; one that is there must be empty.
     /// - Throws: `TrainingError` `badRun` when something is in it; `CheckpointError` when it cannot be made.
     public static func create(_ path: String, recipe: String) throws -> RunDirectory {
+        let isNew = !Directory.isDirectory(path)
         try Directory.make(path)
         guard Directory.isDirectory(path) else { throw TrainingError(.inputOutput, path, "is not a directory") }
         // What a run leaves that was killed before its recipe was complete.
@@ -27,10 +28,14 @@ public final class RunDirectory {
             throw TrainingError(
                 .badRun, path, isRun ? "there is a run already; go on with it by --resume, or choose another directory" : "is not empty; choose another directory")
         }
-        try Directory.make(path + "/data")
-        try Directory.make(path + "/checkpoints")
-        try ReplacementFile.write(Array(recipe.utf8), to: path + "/recipe.yaml")
-        return try RunDirectory(path)
+        do {
+            try ReplacementFile.write(Array(recipe.utf8), to: path + "/recipe.yaml")
+            return try RunDirectory(path)
+        } catch {
+            discard(path)
+            if isNew { rmdir(path) }
+            throw error
+        }
     }
 
     /// Opens the directory of a run.
@@ -52,8 +57,12 @@ public final class RunDirectory {
 
     /// Takes away what `create` made and what has been put there since: nothing came of the run.
     public func discard() {
-        for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
+        Self.discard(path)
         rmdir(path)
+    }
+
+    private static func discard(_ path: String) {
+        for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
     }
 
     deinit { close(lock) }

@@ -31,6 +31,11 @@ public struct TrainingTask: Sendable {
     ) throws {
         try data.check()
         let encoder = try ExampleEncoder(tables: tables)
+        if data.objective == .maskedLanguageModel {
+            // Known before the data is read, which may take long.
+            _ = try Self.masking(data, encoder)
+            guard data.maximumTokens > 2 else { throw TrainingError(.badRecipe, "", "\(data.maximumTokens) tokens leave no room for text") }
+        }
         var labels: [String] = [], names: [String] = []
         if data.isUnlabelled {
             names = known
@@ -75,26 +80,26 @@ public struct TrainingTask: Sendable {
         return (found, found)
     }
 
+    private static func masking(_ data: TaskData, _ encoder: ExampleEncoder) throws(TrainingError) -> (Masking, before: Int32, after: Int32) {
+        guard let mask = encoder.token(.mask), let before = encoder.token(.classification), let after = encoder.token(.separator) else {
+            throw TrainingError(.mismatch, "", "the tokenizer has no [MASK], [CLS] and [SEP], which the objective \(data.objective.rawValue) needs")
+        }
+        let special = Set([before, after, encoder.token(.padding), encoder.token(.unknown)].compactMap { $0 })
+        var masking = Masking(mask: mask, special: special, continuesWord: encoder.continuesWord)
+        masking.share = data.maskedShare
+        masking.wholeWords = data.masksWholeWords
+        return (masking, before, after)
+    }
+
     private static func source(_ data: TaskData, _ store: ExampleStore, _ encoder: ExampleEncoder) throws -> any BatchSource {
         let padding = encoder.token(.padding) ?? encoder.token(.end) ?? 0
-        func masking() throws -> (Masking, before: Int32, after: Int32) {
-            guard let mask = encoder.token(.mask), let before = encoder.token(.classification), let after = encoder.token(.separator) else {
-                throw TrainingError(.mismatch, "", "the tokenizer has no [MASK], [CLS] and [SEP], which the objective \(data.objective.rawValue) needs")
-            }
-            let special = Set([before, after, padding, encoder.token(.unknown)].compactMap { $0 })
-            var masking = Masking(mask: mask, special: special, continuesWord: encoder.continuesWord)
-            masking.share = data.maskedShare
-            masking.wholeWords = data.masksWholeWords
-            return (masking, before, after)
-        }
-        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding) }
+        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding, limit: data.maximumTokens) }
         if data.isUnlabelled, !data.objective.isLanguageModel { return sequences(.none) }
         switch data.objective {
         case .causalLanguageModel: return WindowBatches(windows: TokenWindows(store, length: data.maximumTokens), target: .next)
         case .maskedLanguageModel:
-            let (masking, before, after) = try masking()
+            let (masking, before, after) = try masking(data, encoder)
             if data.nextSentence { return sequences(.hidden(masking, seed: data.seed)) }
-            guard data.maximumTokens > 2 else { throw TrainingError(.badRecipe, "", "\(data.maximumTokens) tokens leave no room for text") }
             return WindowBatches(
                 windows: TokenWindows(store, length: data.maximumTokens - 2), target: .hidden(masking, seed: data.seed, before: before, after: after))
         case .sequenceClassification: return sequences(.classes)

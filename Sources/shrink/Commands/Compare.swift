@@ -25,7 +25,7 @@ struct Compare: ParsableCommand {
 
     func validate() throws {
         if (texts == nil) == (windows == nil) { throw ValidationError("Give --texts FILE or --windows FILE.") }
-        if context < 1 { throw ValidationError("--context must be positive.") }
+        if context < 2 { throw ValidationError("--context must be at least 2.") }
         if let limit, limit < 1 { throw ValidationError("--limit must be positive.") }
     }
 

@@ -16,18 +16,19 @@ struct Inspect: ParsableCommand {
             request its graph, its tensors, and why a rewrite did not apply.
 
             With --json, one object: {"kind": "artifact" | "checkpoint", "architecture": …, "vocabulary": …, \
-            "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, "entry_points": [{"name": …, "context": …, "chunk": …, \
-            "session_bytes": …, "peak_bytes": … (of an artifact)}], "program_bytes": …, "labels": […]}. "peak_bytes" is \
+            "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, \
+            "entry_points": [{"name": …, "context": …, "chunk": …, "session_bytes": …, "peak_bytes": … (of an artifact)}], "program_bytes": …, "labels": […]}. "peak_bytes" is \
             the resident memory of `shrink run` or `embed` at its peak: the whole file, the session, the sampler, and \
             the command's own code as measured while this runs ("command_bytes"); a program that links the library \
-            has its own instead. For artifacts also "manifest", "scheme", "license", "tool", with --self-test "self_test": bool. For checkpoints also "stored_types" and "bytes_by_operation" (bytes by \
-            name), "ignored_tensors". --tensors adds "tensors", --why "refusals", --graph "graphs".
+            has its own instead. For artifacts also "manifest", "scheme", "license", "tool", \
+            with --self-test "self_test": bool. For checkpoints also "stored_types" and "bytes_by_operation" (bytes by name), \
+            "ignored_tensors". --tensors adds "tensors", --why "refusals", --graph "graphs".
             """)
 
     @Argument(help: "A .shrink artifact or a checkpoint.") var model: String
     @Option(help: "Tokens of context to predict memory for (default: the model's).") var context: Int?
     @Option(help: "Threads to predict memory for.") var threads = 1
-    @Option(help: "For a checkpoint: the scheme it would be packed in.") var scheme: Scheme = .w8a8
+    @Option(help: "For a checkpoint: the scheme it would be packed in (default: w8a8).") var scheme: Scheme?
     @Flag(help: "Print the compiled graph of each entry point as text.") var graph = false
     @Flag(help: "List every weight with its bytes.") var tensors = false
     @Flag(help: "Print why rewrites did not apply.") var why = false
@@ -48,7 +49,9 @@ struct Inspect: ParsableCommand {
     private func inspectArtifact() throws {
         let commandBytes = ProcessMemory.resident
         if graph || why { throw CommandFailure("--graph and --why need a checkpoint: an artifact holds instructions only", exitCode: CommandFailure.usage) }
+        if scheme != nil { throw CommandFailure("--scheme needs a checkpoint: an artifact has been packed", exitCode: CommandFailure.usage) }
         let artifact = try ArtifactFile.open(model)
+        try Interrupt.check()
         let manifest = try ArtifactFile.manifest(artifact, model)
         var report = Report()
         report.add("kind", .string("artifact"), "\(model): artifact, \(Format.bytes(FileSize.of(model))), checksums match")
@@ -62,6 +65,7 @@ struct Inspect: ParsableCommand {
         if tensors { report.addTensors(artifact.program) }
         if selfTest {
             let passed = try artifact.selfTest(instructionSet: try ArtifactFile.forcedInstructionSet(), threads: threads)
+            try Interrupt.check()
             let words = passed.map { $0 ? "passed: this machine computes what the packing one did" : "FAILED" } ?? "there is none"
             report.add("self_test", passed.map { .bool($0) } ?? .null, "self-test       \(words)")
         }
@@ -73,8 +77,10 @@ struct Inspect: ParsableCommand {
 
     private func inspectCheckpoint() throws {
         if selfTest { throw CommandFailure("--self-test needs an artifact", exitCode: CommandFailure.usage) }
+        let scheme = scheme ?? .w8a8
         let imported = try ImportedModel.open(model)
         let compilation = try Compilation(imported, scheme: scheme, context: context)
+        try Interrupt.check()
         let checkpointBytes = imported.files.reduce(0) { $0 + $1.bytes.count }
         var report = Report()
         report.add("kind", .string("checkpoint"), "\(model): checkpoint, \(Format.bytes(checkpointBytes))")
@@ -175,6 +181,9 @@ private struct Report {
     /// `besides`: what is resident beside the session, when that is known.
     mutating func addProgram(_ program: ProgramView, context: Int?, threads: Int, besides: Int? = nil) throws {
         let header = program.header
+        if let context, context > Int(header.maximumPositions) {
+            throw CommandFailure("--context \(context) is longer than the model's \(header.maximumPositions)", exitCode: CommandFailure.usage)
+        }
         add("vocabulary", .integer(Int(header.vocabularySize)), "vocabulary      \(header.vocabularySize)")
         add("positions", .integer(Int(header.maximumPositions)), "context         \(header.maximumPositions)")
         add("weights_bytes", .integer(Int(header.weightByteCount)), "weights         \(Format.bytes(Int(header.weightByteCount)))")

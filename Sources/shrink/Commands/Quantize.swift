@@ -34,6 +34,9 @@ struct Quantize: ParsableCommand {
     }
 
     func run() throws {
+        if FileSize.of(checkpoint) > 0, ArtifactFile.isArtifact(checkpoint) {
+            throw CommandFailure("\(checkpoint): already an artifact; give the checkpoint that it was made from", exitCode: CommandFailure.usage)
+        }
         let start = Progress.now()
         let model = try ImportedModel.open(checkpoint)
         let tokenizer = try TokenizerFiles.load(checkpoint)
@@ -67,7 +70,8 @@ struct Quantize: ParsableCommand {
         let bytes = FileSize.of(output)
         let checkpointBytes = model.files.reduce(0) { $0 + $1.bytes.count }
         progress.finish(
-            "\(output), \(Format.bytes(bytes)) from a checkpoint of \(Format.bytes(checkpointBytes)), peak memory \(Format.bytes(ProcessMemory.peak)),")
+            "\(output), \(Format.bytes(bytes)) from a checkpoint of \(Format.bytes(checkpointBytes)), peak memory \(Format.bytes(ProcessMemory.peak)),",
+            since: start)
         if json {
             Output.json([
                 ("output", .string(output)), ("scheme", .string(scheme.rawValue)), ("architecture", .string(model.architecture)),

@@ -73,7 +73,7 @@ struct TrainTokenizer: ParsableCommand {
                 "note: the text gives only \(trained.vocabularySize) tokens: no pair of tokens is left that occurs \(minFrequency) times")
         }
         if !quiet, badLines.count > 0 { Output.message("note: \(badLines.count) of \(badLines.rows) lines were bad and left out") }
-        merging.finish(
+        Progress("tokenizer train", quiet: quiet).finish(
             "\(output), \(trained.vocabularySize) tokens from \(words.total) words, \(words.count) of them distinct, peak memory \(Format.bytes(ProcessMemory.peak)),",
             since: start)
         if json {

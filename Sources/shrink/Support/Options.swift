@@ -52,7 +52,12 @@ struct TextInput: ParsableArguments {
             var count = getline(&line, &capacity, stream)
             guard count > 0, let line else { break }
             read += count
-            let bytes = UnsafeRawBufferPointer(start: line, count: count)
+            var bytes = UnsafeRawBufferPointer(start: line, count: count)
+            if read == count, bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
+                // The byte-order mark that some editors put before a text is no part of it.
+                bytes = UnsafeRawBufferPointer(rebasing: bytes[3...])
+                count -= 3
+            }
             while count > 0, bytes[count - 1] == 0x0A || bytes[count - 1] == 0x0D { count -= 1 }
             try body(String(decoding: bytes[..<count], as: UTF8.self))
         }

@@ -158,6 +158,26 @@ struct DistillationGolden: CustomStringConvertible, Sendable {
         }
     }
 
+    /// A recurrent model has hidden states by layer and outputs like any other, but no attention.
+    @Test func aTransformerTeachesARecurrentModel() throws {
+        func model(_ name: String) throws -> Graph {
+            try ImportedModel.open(URL(fileURLWithPath: #filePath).deletingLastPathComponent().path + "/Fixtures/" + name).graph.extracting(outputs: ["logits"])
+        }
+        let teacher = try model("llama"), student = try model("lstm")
+        #expect(student.layerCount == 2 && teacher.layerCount == 2)
+        var graph = try student.adding(DistillationLoss("soft", .softTargets(temperature: 2, skew: 0, top: nil)), of: "logits", teacher: teacher, seed: 1)
+            .adding(DistillationLoss("states", .hidden(.squaredError, .uniform(student: 2, teacher: 2))), of: "logits", teacher: teacher, seed: 1)
+            .addingSum(of: [("soft", 1), ("states", 1)])
+        _ = try PassManager([.padSequences]).run(on: &graph)
+        let live = try LiveTeacher(teacher, for: graph, fingerprint: Fingerprint(bytes: [])), source = RandomSequences(count: 8)
+        let trainer = try Trainer(graph, threads: HostThreads(2))
+        trainer.targets = { try live.targets($0, for: $1, examples: $2) }
+        let losses = try (0..<20).map { _ in try trainer.step([source.batch(Array(0..<8), epoch: 0)], rate: 1e-2).loss }
+        #expect(losses[19] < 0.8 * losses[0], "\(losses)")
+        let attention = DistillationLoss("loss", .attention(.divergence, .last(student: 2, teacher: 2)))
+        #expect(throws: TrainingError.self) { try student.adding(attention, of: "logits", teacher: teacher, seed: 1) }
+    }
+
     /// The most probable classes of a distribution by sorting it.
     @Test(arguments: [1, 2, 9, 40]) func theMostProbableClassesAreFound(_ count: Int) {
         let logits = (0..<40).map { Float(($0 * 37 + 11) % 19) / 4 }, temperature = 1.7

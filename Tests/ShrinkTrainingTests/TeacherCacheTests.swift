@@ -1,6 +1,7 @@
 import Foundation
 import ShrinkCompute
 import ShrinkGraph
+import ShrinkPasses
 import Testing
 
 @testable import ShrinkTraining
@@ -152,6 +153,7 @@ import Testing
     @Test func aStepInPartsIsTheStepAsAWhole() throws {
         var student = try student()
         student = try student.addingSum(of: ["soft", "hidden", "relations", "vectors"].map { ($0, 1) }).extracting(outputs: ["loss"])
+        _ = try PassManager([.padSequences]).run(on: &student)
         let live = try live(student), examples = [0, 1, 2, 3, 4, 5, 6]
         func step(_ parts: [[Int]]) throws -> (Trainer.Result, Trainer) {
             let trainer = try Trainer(student, optimizer: .sgd(momentum: 0), threads: HostThreads(1))

@@ -52,7 +52,8 @@ def students_and_losses(t):
         t.check("one object with the documented keys, and nothing else", len(result.objects) == 1 and set(found) == KEYS and result.err == b"", result)
         lines = metrics(f"{t.directory}/student-{number}")
         validations = [line["validation"] for line in lines if "validation" in line]
-        t.check("each loss by its name", set(lines[0]["losses"]) == terms and terms <= set(validations[-1]), lines[0])
+        steps = [line["losses"] for line in lines if "losses" in line]
+        t.check("each loss by its name", len(steps) == 20 and all(set(step) == terms for step in steps) and terms <= set(validations[-1]), lines[0])
         t.check("the student has learnt from its teacher", validations[-1]["loss"] < validations[0]["loss"], validations)
         t.works("the student can be packed", "quantize", f"student-{number}/best", "-o", "student.shrink", "--quiet")
         t.check("what only training needs is not exported", b"distillation:" not in read(f"{t.directory}/student-{number}/best/model.safetensors"))

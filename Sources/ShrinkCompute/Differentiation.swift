@@ -197,7 +197,7 @@ struct Differentiator {
         case .layerNorm(let norm) where norm.keepsSum: sums[id] = results.last
         case .rmsNorm(let norm) where norm.keepsSum: sums[id] = results.last
         case .attention(let attention) where attention.savesLogSumExp: logSumExps[id] = results.last
-        case .recurrent(let recurrent) where recurrent.savesStates: savedStates[id] = Array(results.dropFirst())
+        case .recurrent(let recurrent) where recurrent.savesStates: savedStates[id] = recurrent.cell == .rnn ? [] : Array(results.suffix(2))
         default: break
         }
     }

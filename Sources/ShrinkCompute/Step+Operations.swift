@@ -49,7 +49,9 @@ extension Step {
         case .scale(let payload):
             let x = try pointer(inputs[0]), y = try pointer(results[0])
             threads.forElements(count(results[0])) { kernels.scale(x + $0.lowerBound, Float(payload.factor), y + $0.lowerBound, $0.count) }
-        case .concatenate: try concatenate(node)
+        case .concatenate(let payload):
+            try concatenate(node)
+            if payload.alsoQuantized { try quantize(results[0], into: results[1]) }
         case .columns(let payload):
             let x = try pointer(inputs[0]) + payload.start, y = try pointer(results[0]), from = width(inputs[0]), width = payload.count
             threads.forRows(rows(results[0]), width: width) {
@@ -98,7 +100,7 @@ extension Step {
         }
     }
 
-    private func quantize(_ x: ValueID, into result: ValueID, groups: Int = 1) throws {
+    func quantize(_ x: ValueID, into result: ValueID, groups: Int = 1) throws {
         let steps = HostTensor(shape: [rows(x), groups])
         self.steps[result] = steps
         FakeQuantization.activations(try pointer(x), try pointer(result), steps: steps.base, rows: rows(x), width: width(x), groups: groups, on: threads)

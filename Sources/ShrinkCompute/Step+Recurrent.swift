@@ -49,12 +49,12 @@ extension Step {
     /// Steps forward. Threads share units, so that each keeps its part of the weight in its cache.
     func recurrent(_ recurrent: Recurrent, _ node: Graph.Node) throws {
         let inputs = node.inputs, hasBias = recurrent.hasBias(inputs.map { graph[$0].type }), cell = recurrent.cell
-        let width = width(node.results[0]), gateCount = cell.gateCount, saves = node.results.count > 1
+        let width = width(node.results[0]), gateCount = cell.gateCount, saves = recurrent.savesStates && cell != .rnn
         let tokens = shape(inputs[0]).dropLast().last ?? 1, sequences = rows(inputs[0]) / max(tokens, 1)
         let lengths = try lengths(inputs.dropFirst(hasBias ? 3 : 2).first, sequences: sequences)
         let recurrence = Recurrence(recurrent, sequences: sequences, tokens: tokens, lengths: lengths)
         let bias = hasBias ? try pointer(inputs[2]) : nil, hidden = try pointer(node.results[0])
-        let gates = try writable(inputs[0], as: saves ? node.results[1] : nil)
+        let gates = try writable(inputs[0], as: saves ? node.results.dropLast().last : nil)
         let blocks = (width + 15) / 16
 
         var parts = Parts()
@@ -65,7 +65,7 @@ extension Step {
         zeros.update(repeating: 0, count: width)
         let weight = try pointer(inputs[1])
         threads.forShares(blocks) { kernels.recurrent_pack(weight, gateCount, width, packed, $0.lowerBound, $0.upperBound) }
-        let states = saves ? try pointer(node.results[2]) : scratch + statePart
+        let states = saves ? try pointer(node.results[node.results.count - 1]) : scratch + statePart
         if !saves { states.update(repeating: 0, count: sequences * width) }
         recurrence.forPadding { (hidden + $0.lowerBound * width).update(repeating: 0, count: $0.count * width) }
 
@@ -91,6 +91,7 @@ extension Step {
                 kernels.recurrent(cell.kernel, list, active, packed, bias, width, saves ? 1 : 0, $0.lowerBound, $0.upperBound)
             }
         }
+        if recurrent.alsoQuantized { try quantize(node.results[0], into: node.results[1]) }
     }
 
     /// Back through time; then the gradient of the weight as one product over all steps.

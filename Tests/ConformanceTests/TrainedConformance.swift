@@ -7,7 +7,7 @@ import Testing
 
 /// Quantization-aware training computes what the runtime will.
 @Suite struct TrainedConformance {
-    static let models = ["gpt2", "llama-tied", "qwen2", "bert-classify", "bert-sentence", "bert-tag"]
+    static let models = ["lstm", "gru-tied", "lstm-tag", "gpt2", "llama-tied", "qwen2", "bert-classify", "bert-sentence", "bert-tag"]
 
     /// A few steps that pull the outputs to zero, computed as w8a8; then the outputs by the same graph, and by the artifact of the
     /// trained weights. They differ as far as float sums in another order let a number fall to the other side of a half (see

@@ -29,9 +29,10 @@ import Testing
         let all = try output(graph, golden), one = try output(last, golden)
         #expect(one.rowCount == 1)
         #expect(largestDifference(one.floats, all.floats.suffix(one.width)) <= 1e-5, "another shape of product has another order of sums")
-        // Per layer but the last nothing changes; of the last, the feed-forward block and what follows is one row.
+        // Per layer but the last nothing changes; of the last, the feed-forward block and what follows is one row. Behind a
+        // recurrent layer that is the selection and the head.
         let rows = last.order.filter { last[last[$0].results[0]].type.shape.count == 2 }.count
-        #expect(rows >= 8)
+        #expect(GoldenModel.recurrent.contains { $0.name == golden.name } ? rows == 2 : rows >= 8)
     }
 
     /// Fusing quantization into producers moves the same rounding elsewhere: not one bit may differ.
@@ -40,7 +41,8 @@ import Testing
         var apart = graph, fused = graph
         _ = try PassManager([.canonicalize, .splitPackedAttention, .orientWeights, .fuseResidualNorm, .fuseGate, .quantizeW8A8]).run(on: &apart)
         _ = try PassManager.compile(.w8a8).run(on: &fused)
-        #expect(fused.order.count < apart.order.count)
+        // A mean of one recurrent layer's states leaves nothing to fuse.
+        #expect(golden.name == "rnn-encoder" ? fused.order.count == apart.order.count : fused.order.count < apart.order.count)
         #expect(largestDifference(try output(apart, golden).floats, try output(fused, golden).floats) == 0)
     }
 

@@ -1,7 +1,8 @@
 /// Rows side by side: [a: f32 […, m], b: f32 […, n], …] → f32 […, m + n + …]. Joins the directions of a
-/// bi-directional layer.
+/// bi-directional layer. With `alsoQuantized` the result comes as q8 too.
 public struct Concatenate: OperationPayload {
     public static let mnemonic = "concatenate"
+    public var alsoQuantized = false
 
     public init() {}
 
@@ -17,11 +18,15 @@ public struct Concatenate: OperationPayload {
             guard !overflow else { throw GraphError(.shape, "the rows become too wide") }
             total = sum
         }
-        return [inputs[0].withWidth(total)]
+        let result = inputs[0].withWidth(total)
+        return [result] + (alsoQuantized ? [result.withElement(.quantized8)] : [])
     }
 
-    public var attributes: [(String, Attribute)] { [] }
-    public init(_ attributes: inout AttributeReader) throws(GraphError) {}
+    public var attributes: [(String, Attribute)] { alsoQuantized ? [("quantized", .flag(true))] : [] }
+
+    public init(_ attributes: inout AttributeReader) throws(GraphError) {
+        alsoQuantized = try readQuantizedFlag(&attributes)
+    }
 }
 
 /// A range of columns of each row: [x: f32 […, width]] → f32 […, count].

@@ -141,9 +141,11 @@ extension Operation {
         case .layerNorm(var payload): payload.alsoQuantized = true; return .layerNorm(payload)
         case .rmsNorm(var payload): payload.alsoQuantized = true; return .rmsNorm(payload)
         case .attention(var payload): payload.alsoQuantized = true; return .attention(payload)
+        case .recurrent(var payload): payload.alsoQuantized = true; return .recurrent(payload)
+        case .concatenate(var payload): payload.alsoQuantized = true; return .concatenate(payload)
         case .unary(var payload): payload.alsoQuantized = true; return .unary(payload)
         case .gate(var payload): payload.alsoQuantized = true; return .gate(payload)
-        case .embedding, .linear, .recurrent, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .concatenate, .columns,
+        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .columns,
             .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient,
             .recurrentGradient, .l2NormalizeGradient, .poolGradient: return nil
         }

@@ -27,6 +27,8 @@ public struct Recurrent: OperationPayload {
     public var isReversed: Bool
     /// Whether h is quantized by row, as `Quantize` does it, before it is multiplied with the weight.
     public var quantizesState = false
+    /// Whether the hidden states come as q8 too, as the second result.
+    public var alsoQuantized = false
     /// Whether a GRU or LSTM has two further results for the gradient: the gates after their functions, like the
     /// input, and f32 […, tokens, width], the cell states of an LSTM or what r multiplies in a GRU.
     public var savesStates = false
@@ -51,7 +53,7 @@ public struct Recurrent: OperationPayload {
         guard inputs.count < 4 || hasBias else { throw GraphError(.elementType, "the bias must be f32, but is \(inputs[2])") }
         try inputs.requireLengths(at: hasBias ? 3 : 2, Array(gates.shape.dropLast(2)))
         let hidden = gates.withWidth(width)
-        return [hidden] + (savesStates && cell != .rnn ? [gates, hidden] : [])
+        return [hidden] + (alsoQuantized ? [hidden.withElement(.quantized8)] : []) + (savesStates && cell != .rnn ? [gates, hidden] : [])
     }
 
     /// Whether the third of these inputs is a bias, not lengths.
@@ -59,12 +61,13 @@ public struct Recurrent: OperationPayload {
 
     public var attributes: [(String, Attribute)] {
         [("cell", .word(cell.rawValue)), ("reversed", .flag(isReversed))] + (quantizesState ? [("quantizes_state", .flag(true))] : [])
-            + (savesStates ? [("saves_states", .flag(true))] : [])
+            + (alsoQuantized ? [("quantized", .flag(true))] : []) + (savesStates ? [("saves_states", .flag(true))] : [])
     }
 
     public init(_ attributes: inout AttributeReader) throws(GraphError) {
         self.init(try attributes.word("cell", as: Cell.self), isReversed: try attributes.flag("reversed"))
         if attributes.contains("quantizes_state") { quantizesState = try attributes.flag("quantizes_state") }
+        alsoQuantized = try readQuantizedFlag(&attributes)
         if attributes.contains("saves_states") { savesStates = try attributes.flag("saves_states") }
     }
 }
@@ -82,6 +85,7 @@ public struct RecurrentGradient: OperationPayload {
     public init(_ recurrent: Recurrent, hasBias: Bool) {
         self.recurrent = recurrent
         self.recurrent.savesStates = true
+        self.recurrent.alsoQuantized = false
         self.hasBias = hasBias
     }
 

@@ -83,7 +83,20 @@ import Testing
         let scratch = Scratch(), task = try task(.sequenceClassification, "table.tsv", table, in: scratch) { $0.pair = .name("other") }
         let inputs = try batch(task, [0, 1, 2, 3])
         #expect(inputs.integers["labels"] == [1, 0, 2, 1] && inputs.integers["segments"]!.contains(1))
-        #expect(inputs.tokens % 8 == 0 && inputs.integers["lengths"]!.allSatisfy { $0 <= 12 })
+    }
+
+    @Test func paddingIsToAMultipleOfEightButNeverBeyondTheLimit() throws {
+        for limit in [5, 7, 8, 9, 12, 16, 40] {
+            let scratch = Scratch(), long = table + (1...4).map { String(repeating: "the cat sat ", count: $0 * 4) + "\ta\t1\tx\n" }.joined()
+            let task = try task(.sequenceClassification, "table.tsv", long, in: scratch, maximumTokens: limit) { $0.validationShare = 0 }
+            var lengths = Set<Int>()
+            for example in task.training.examples {
+                let inputs = try batch(task, [example]), length = Int(inputs.integers["lengths"]![0])
+                #expect(inputs.tokens == min((length + 7) / 8 * 8, limit) && length <= limit)
+                lengths.insert(length)
+            }
+            #expect(lengths.contains(limit) || limit == 40)
+        }
     }
 
     @Test func tagsStandAtTheFirstTokensOfWords() throws {

@@ -1,12 +1,16 @@
 """Training: runs, recipes, interruption at any point, and what refuses to be trained on."""
 
+import fcntl
 import json
 import os
+import pty
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 from checkpoints import write
@@ -139,9 +143,37 @@ def interruptions(t):
     t.check("to the same bits", tensors(t, "whole") == expected and metrics(f"{t.directory}/whole") == lines)
     result = t.works("a run that is through", "train", "--resume", "whole", "--json", "--quiet")
     t.check("tells what it came to", result.objects[0]["steps"] == 300, result)
-    process = t.start("train", "--resume", "whole", "--quiet")
-    process.communicate()
+    changed = read(f"{t.directory}/train.txt")
+    write(f"{t.directory}/train.txt", changed + b"one more line\n")
+    t.refuses("a run whose data has changed", BAD_INPUT, ["training.tokens", "other data"], "train", "--resume", "whole", "--quiet")
+    write(f"{t.directory}/train.txt", changed)
     shutil.rmtree(f"{t.directory}/whole")
+
+
+def terminal(t):
+    head, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    process = t.start("train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "64", "--batch-size", "8", "--steps", "400",
+                      "--validate-every", "200", "-o", "shown", stderr=end)
+    os.close(end)
+    shown = b""
+    try:
+        while piece := os.read(head, 4096):
+            shown += piece
+    except OSError:
+        pass  # how a terminal says that nobody is at the other end
+    os.close(head)
+    lines = [line.replace(b"\r", b"") for part in shown.split(b"\n") for line in part.split(b"\x1b[K")]
+    bars = [line for line in lines if line.startswith(b"train: [")]
+    t.check("a terminal shows a bar with steps and loss that fits its width", process.wait() == 0 and any(b"#." in bar and b"loss" in bar for bar in bars)
+            and all(len(bar) < 70 for bar in bars), shown[-2000:])
+    t.check("and in the end the result alone on its line", lines[-1] == b"" and lines[-2].startswith(b"train: 400 steps"), lines[-3:])
+    process = t.start("train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "64", "--steps", "40", "-o", "unread", stderr=subprocess.PIPE)
+    process.stderr.close()
+    process.stdout.read()
+    t.check("training goes on when nobody reads its progress", process.wait() == 0, process.returncode)
+    for name in ("shown", "unread"):
+        shutil.rmtree(f"{t.directory}/{name}")
 
 
 def refusals(t):
@@ -153,6 +185,8 @@ def refusals(t):
         before = t.files()
         result = t.run(*arguments)
         t.check(f"wrong usage: shrink {' '.join(arguments)}", result.code == USAGE and result.out == b"" and t.files() == before, result)
+    result = t.run(*base, "-o", "no", "--patience", "2", "--validation-share", "0")
+    t.check("patience without validation is refused", result.code == USAGE and "--patience" in result.message and not os.path.exists(f"{t.directory}/no"), result)
     t.refuses("a model that is not there", NOT_FOUND, ["missing"], "train", "missing", *base[2:], "-o", "no")
     t.refuses("data that is not there", NOT_FOUND, ["missing.txt"], *base[:-1], "missing.txt", "-o", "no", "--quiet")
     t.refuses("a run that is none", BAD_INPUT, ["llama", "is no run"], "train", "--resume", "llama")
@@ -213,5 +247,6 @@ def check(t):
     objectives(t)
     recipes(t)
     interruptions(t)
+    terminal(t)
     refusals(t)
     full_disk(t)

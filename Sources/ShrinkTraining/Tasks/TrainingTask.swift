@@ -88,7 +88,7 @@ public struct TrainingTask: Sendable {
 
     private static func source(_ data: TaskData, _ store: ExampleStore, _ encoder: ExampleEncoder) throws -> any BatchSource {
         let padding = encoder.token(.padding) ?? encoder.token(.end) ?? 0
-        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding) }
+        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding, limit: data.maximumTokens) }
         switch data.objective {
         case .causalLanguageModel: return WindowBatches(windows: TokenWindows(store, length: data.maximumTokens), target: .next)
         case .maskedLanguageModel:

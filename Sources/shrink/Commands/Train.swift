@@ -69,7 +69,7 @@ struct Train: ParsableCommand {
     }
 
     private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
-        let source = try TrainedModel(settings)
+        let source = try TrainedModel(settings, quiet: options.quiet || run.isResumed)
         let task = try run.task(
             try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
             badRowShare: settings.badRowShare)
@@ -78,6 +78,9 @@ struct Train: ParsableCommand {
         let threads = HostThreads(options.threadCount), graph = try task.trainingGraph(model.graph)
         let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
         let loopOptions = settings.options(exampleCount: task.training.examples.count)
+        if loopOptions.patience != nil, task.validation == nil {
+            throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+        }
         let trainer = try Trainer(
             graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
             threads: threads)

@@ -10,11 +10,14 @@ struct TrainedModel {
     let tokenizer: TokenizerDefinition
     private let tokenizerFiles: [HuggingFaceWriter.File]?
 
-    init(_ settings: TrainingSettings) throws {
+    init(_ settings: TrainingSettings, quiet: Bool) throws {
         let source: String
         if let path = settings.checkpoint {
             model = try ImportedModel.open(path)
             source = settings.tokenizer ?? path
+            if !quiet, settings.tokenizer == nil, ImportedModel.isGGUF(path) {
+                Output.message("note: best/ and last/ get no tokenizer of a .gguf file; give the model's tokenizer.json with --tokenizer DIRECTORY")
+            }
         } else {
             guard let path = settings.configuration else { throw CommandFailure("there is neither a checkpoint nor a configuration") }
             model = try ImportedModel.create(configuration: path, seed: settings.seed)

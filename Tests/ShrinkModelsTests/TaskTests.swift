@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    @Test(arguments: GoldenModel.all) func aStudentHasTheChosenLayersAndAllElse(_ golden: GoldenModel) throws {
+    @Test(arguments: GoldenModel.transformers) func aStudentHasTheChosenLayersAndAllElse(_ golden: GoldenModel) throws {
         guard golden.name != "llama-llama3-rope/model.gguf" else { return }
         let teacher = try golden.open().preparing(for: golden.open().task, seed: 1), family = try ModelFamilies.family(ModelConfig(json: teacher.configuration, file: ""))
         let old = try teacher.savedFloats(), student = try teacher.keeping(layers: [1])

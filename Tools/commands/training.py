@@ -13,7 +13,7 @@ import subprocess
 import termios
 import time
 
-from checkpoints import write
+from checkpoints import write, write_byte_level_tokenizer, write_json
 from harness import BAD_INPUT, INPUT_OUTPUT, INTERRUPTED, NOT_FOUND, USAGE
 
 KEYS = {"output", "ending", "steps", "epochs", "tokens", "seconds", "loss", "best_step", "best_score", "validation", "peak_rss_bytes"}
@@ -76,8 +76,20 @@ def objectives(t):
              ("tag", "token-classification", ["--data", "tags.jsonl", "--optimizer", "sgd"], {"loss", "accuracy", "f1"}),
              ("bert", "sentence-embedding", ["--data", "rows.tsv", "--pair-column", "other", "--score-scale", "5", "--max-tokens", "16"],
               {"loss", "pearson", "spearman"})]
+    write_json(f"{t.directory}/bilstm.json", {"model_type": "lstm", "vocab_size": 100, "embedding_size": 16, "hidden_size": 12, "num_layers": 1,
+                                              "bidirectional": True})
+    for name in ("gpt2", "bert-fresh"):
+        os.makedirs(f"{t.directory}/{name}")
+    write_json(f"{t.directory}/gpt2/config.json", {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 264, "n_positions": 32})
+    write_byte_level_tokenizer(f"{t.directory}/gpt2")
+    write_json(f"{t.directory}/bert-fresh/config.json", json.loads(read(f"{t.directory}/bert/config.json")))
+    cases += [(None, "sequence-classification", ["--data", "rows.tsv", "--config", "bilstm.json", "--tokenizer", "bert"], {"loss", "accuracy", "f1"}),
+              (None, "causal-lm", ["--data", "train.txt", "--config", "gpt2"], {"loss", "perplexity"}),
+              (None, "masked-lm", ["--data", "train.txt", "--config", "bert-fresh", "--tokenizer", "bert"], {"loss", "perplexity"}),
+              ("bert", "regression", ["--data", "rows.tsv", "--freeze", "*embeddings*"], {"loss", "pearson", "spearman"}),
+              ("tiny.gguf", "causal-lm", ["--data", "train.txt"], {"loss", "perplexity"})]
     for number, (model, objective, options, figures) in enumerate(cases):
-        result = t.works(f"train {model}: {' '.join([objective, *options[2:]])}", "train", model, "--objective", objective, *options, *LOOP,
+        result = t.works(f"train {model or 'a fresh model'}: {' '.join([objective, *options[2:]])}", "train", *([model] if model else []), "--objective", objective, *options, *LOOP,
                          "--steps", "6", "-o", f"task-{number}", "--json")
         if result.code != 0:
             continue
@@ -85,7 +97,10 @@ def objectives(t):
         t.check("one object with the documented keys, and nothing else", len(result.objects) == 1 and set(found) == KEYS and result.err == b"", result)
         t.check("its figures", set(found["validation"]) == figures and found["steps"] == 6 and found["ending"] == "finished", found)
         t.check("the run has its files", {"recipe.yaml", "metrics.jsonl", "data", "checkpoints", "best", "last"} <= set(os.listdir(f"{t.directory}/task-{number}")))
-        t.works("the trained model can be packed", "quantize", f"task-{number}/last", "-o", "trained.shrink", "--quiet")
+        if objective == "masked-lm":
+            t.works("the trained model can be opened", "inspect", f"task-{number}/last")
+        else:
+            t.works("the trained model can be packed", "quantize", f"task-{number}/last", "-o", "trained.shrink", "--quiet")
     os.remove(f"{t.directory}/trained.shrink")
 
 
@@ -215,6 +230,36 @@ def refusals(t):
                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
 
 
+def damaged_runs(t):
+    """Whatever is in the directory of a run: it is refused, or trained on; no crash, no hang."""
+    t.works("a run to damage", "train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "16", *LOOP, "--steps", "4",
+            "--validation-share", "0.01", "-o", "victim")
+    root, source = f"{t.directory}/victim", random.Random(12)
+    checkpoint = f"checkpoints/{os.listdir(root + '/checkpoints')[0]}"
+    cases = []
+    for name, count in [("recipe.yaml", 60), (f"{checkpoint}/state.json", 40), (f"{checkpoint}/weights.safetensors", 15), (f"{checkpoint}/optimizer.safetensors", 15),
+                        ("data/training.tokens", 30), ("metrics.jsonl", 5)]:
+        whole = read(f"{root}/{name}")
+        for _ in range(count):
+            data = bytearray(whole)
+            data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+            cases.append((f"{name}, a bit", len(cases), name, bytes(data)))
+        for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+            cases.append((f"{name}, cut to {cut} bytes", len(cases), name, whole[:cut]))
+
+    def attempt(case):
+        _, number, name, data = case
+        place = f"{root}-{number}"
+        shutil.copytree(root, place)
+        write(f"{place}/{name}", data)
+        result = t.run("train", "--resume", place, "--quiet", "--threads", "1")
+        shutil.rmtree(place)
+        return result
+
+    t.sweep("damage anywhere in a run does no harm", cases, attempt, minimum_refused=100)
+    shutil.rmtree(root)
+
+
 def full_disk(t):
     disk = f"{t.directory}/disk"
     os.makedirs(disk, exist_ok=True)
@@ -249,4 +294,5 @@ def check(t):
     interruptions(t)
     terminal(t)
     refusals(t)
+    damaged_runs(t)
     full_disk(t)

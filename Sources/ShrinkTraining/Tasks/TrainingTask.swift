@@ -36,9 +36,10 @@ public struct TrainingTask: Sendable {
         }
         var labels: [String] = [], names: [String] = []
         if data.objective.hasLabels {
+            // Bad rows are told of when they are encoded.
             let found = try encoder.labelNames(
-                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification, badRows: badRows(),
-                progress: progress)
+                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification,
+                badRows: BadRows(maximumShare: badRows().maximumShare), progress: progress)
             (labels, names) = try Self.labels(found, known)
         }
         let encoding = TaskEncoding(
@@ -106,16 +107,7 @@ public struct TrainingTask: Sendable {
     // MARK: The graph
 
     /// What a model must be able to answer for it.
-    public var modelTask: ModelTask {
-        switch objective {
-        case .causalLanguageModel: .causalLanguageModel
-        case .maskedLanguageModel: .maskedLanguageModel(nextSentence: nextSentence)
-        case .sequenceClassification: .sequenceClassification(labels: labels)
-        case .tokenClassification: .tokenClassification(labels: labels)
-        case .regression: .regression
-        case .sentenceEmbedding: .encoding
-        }
-    }
+    public var modelTask: ModelTask { objective.modelTask(labels: labels, nextSentence: nextSentence) }
 
     /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
     /// several, one for each.

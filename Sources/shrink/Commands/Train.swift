@@ -69,7 +69,7 @@ struct Train: ParsableCommand {
     }
 
     private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
-        let source = try TrainedModel(settings, quiet: options.quiet || run.isResumed)
+        let source = try TrainedModel(settings)
         let task = try run.task(
             try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
             badRowShare: settings.badRowShare)

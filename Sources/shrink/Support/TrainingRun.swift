@@ -26,9 +26,15 @@ struct TrainingRun {
     ) throws -> TrainingRun {
         if let resume {
             let directory = try RunDirectory(resume)
-            return TrainingRun(
-                directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
-                title: title)
+            do {
+                return TrainingRun(
+                    directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
+                    title: title)
+            } catch var error as TrainingError {
+                // No option is to blame.
+                if error.place.isEmpty { error.place = directory.recipePath }
+                throw error
+            }
         }
         guard let output else { throw CommandFailure("give a directory for the run with --output, or one to go on with with --resume", exitCode: CommandFailure.usage) }
         var recipe = try path.map { try Recipe(path: $0, keys: keys) } ?? Recipe(keys: keys)

@@ -40,6 +40,17 @@ import Testing
         #expect(found.byteCount == Double(weights + run.tokens * 256 + state))
     }
 
+    @Test func recurrentLayersMultiplyTheirStateAtEveryToken() throws {
+        let small = SmallRecurrent(.lstm, quantized: true, vocabularySize: 64, width: 32)
+        let found = try small.program().encoded().withUnsafeBytes { bytes in
+            let view = try ProgramView(bytes)
+            return Workload(view, try #require(view.entry(.score)), tokens: 9, position: 100)
+        }
+        // Embeddings of 29, four gates of 32, twice; the head.
+        let products = 128 * 29 + 128 * 32 + 2 * 128 * 32 + 64 * 32
+        #expect(found.int8Operations == Double(2 * 9 * products))
+    }
+
     @Test func aFloatModelHasNoInt8Operations() throws {
         let found = try workload(SmallDecoder(isQuantized: false, shape: .wide), .generate, tokens: 4, position: 0)
         #expect(found.int8Operations == 0 && found.byteCount > 4 * Double(2 * layerWeights))

@@ -9,6 +9,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
     targets: [
         // The runtime half: nothing here may import Foundation, Dispatch or Glibc.
@@ -24,7 +25,8 @@ let package = Package(
         .testTarget(
             name: "ShrinkTokenizersTests", dependencies: ["ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkJSON"],
             resources: [.copy("Fixtures")]),
-        .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON"]),
+        .systemLibrary(name: "CFileExchange"),
+        .target(name: "ShrinkCheckpoints", dependencies: ["ShrinkJSON", "CFileExchange"]),
         .target(name: "ShrinkModels", dependencies: ["ShrinkGraph", "ShrinkCheckpoints", "ShrinkJSON"]),
         // Float kernels of the host, compiled for every instruction set of the architecture.
         .target(name: "CHostKernels"),
@@ -37,8 +39,8 @@ let package = Package(
         .target(
             name: "ShrinkTraining",
             dependencies: [
-                "ShrinkGraph", "ShrinkCompute", "CHostKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
-                "ShrinkJSON", "CArchive",
+                "ShrinkGraph", "ShrinkCompute", "CHostKernels", "CShrinkKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
+                "ShrinkJSON", "ShrinkModels", "ShrinkPasses", "ShrinkEvaluation", "CArchive", .product(name: "Yams", package: "Yams"),
             ]),
         .executableTarget(
             name: "shrink",
@@ -72,7 +74,7 @@ let package = Package(
             path: "Tests/GoldenModels", exclude: ["Fixtures"]),
         .testTarget(name: "ShrinkGraphTests", dependencies: ["ShrinkGraph", "GoldenModels"]),
         .testTarget(name: "ShrinkPassesTests", dependencies: ["ShrinkPasses", "ShrinkCompute", "GoldenModels"]),
-        .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
+        .testTarget(name: "ShrinkModelsTests", dependencies: ["ShrinkModels", "ShrinkCheckpoints", "ShrinkGraph", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
         .testTarget(name: "ShrinkComputeTests", dependencies: ["ShrinkCompute", "CHostKernels"]),
         .testTarget(
             name: "ShrinkPackingTests",

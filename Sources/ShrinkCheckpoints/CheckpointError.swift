@@ -64,7 +64,7 @@ extension CheckpointError {
         case tensorNotFound, notFloatingPoint, rangeOutOfBounds
 
         // Writing.
-        case cannotCreate, diskFull, writeFailed, wrongTensorData
+        case cannotCreate, diskFull, writeFailed, wrongTensorData, foreignContents
 
         var remedy: String {
             switch self {
@@ -94,6 +94,8 @@ extension CheckpointError {
                 "check the file system; nothing was left behind"
             case .wrongTensorData:
                 "write the declared tensors in the declared order, each with all of its bytes"
+            case .foreignContents:
+                "give a directory that is new, empty, or holds a model to be replaced"
             case .invalidShardName:
                 "name shards by their file name alone, beside the index"
             case .malformedIndex, .tensorNotInShard, .tensorNotInIndex:

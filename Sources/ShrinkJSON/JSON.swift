@@ -32,6 +32,17 @@ public enum JSON: Sendable, Equatable {
             return true
         }
 
+        /// Gives the member `key` another value, where it stands, or appends it.
+        public mutating func set(_ key: String, _ value: JSON) {
+            if let place = index[Array(key.utf8)] { members[place].value = value } else { append(key, value) }
+        }
+
+        public mutating func remove(_ key: String) {
+            guard let place = index.removeValue(forKey: Array(key.utf8)) else { return }
+            members.remove(at: place)
+            for (later, member) in members.enumerated().dropFirst(place) { index[Array(member.key.utf8)] = later }
+        }
+
         public static func == (a: Object, b: Object) -> Bool {
             a.members.elementsEqual(b.members) { $0.key.utf8.elementsEqual($1.key.utf8) && $0.value == $1.value }
         }

@@ -5,11 +5,21 @@ extension JSON {
     /// they become `null`.
     public var serialized: String {
         var text = ""
-        append(to: &text)
+        append(to: &text, indent: nil)
         return text
     }
 
-    private func append(to text: inout String) {
+    /// The document for people: one element or member a line, indented by two spaces, and a newline at the end.
+    public var indented: String {
+        var text = ""
+        append(to: &text, indent: 0)
+        return text + "\n"
+    }
+
+    /// `indent`: the depth in spaces; nil for the compact form.
+    private func append(to text: inout String, indent: Int?) {
+        let inner = indent.map { $0 + 2 }
+        func newline(_ depth: Int?) { if let depth { text += "\n" + String(repeating: " ", count: depth) } }
         switch self {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
@@ -20,17 +30,21 @@ extension JSON {
             text += "["
             for (position, element) in elements.enumerated() {
                 if position > 0 { text += "," }
-                element.append(to: &text)
+                newline(inner)
+                element.append(to: &text, indent: inner)
             }
+            if !elements.isEmpty { newline(indent) }
             text += "]"
         case .object(let object):
             text += "{"
             for (position, (key, value)) in object.members.enumerated() {
                 if position > 0 { text += "," }
+                newline(inner)
                 Self.append(quoted: key, to: &text)
-                text += ":"
-                value.append(to: &text)
+                text += indent == nil ? ":" : ": "
+                value.append(to: &text, indent: inner)
             }
+            if !object.members.isEmpty { newline(indent) }
             text += "}"
         }
     }

@@ -58,4 +58,18 @@ struct ModelConfig {
         guard value.object != nil else { throw error(key, "must be an object") }
         return ModelConfig(json: value, file: file)
     }
+
+    /// `initializer_range`: the deviation of fresh weights, 0.02 unless said otherwise.
+    func initialDeviation() throws -> Double { try optionalPositive("initializer_range") ?? 0.02 }
+
+    /// `pad_token_id`, if it is a row of the embedding; `null` says that there is none.
+    func paddingToken(default standard: Int?, below count: Int) throws -> Int? {
+        guard json.object?["pad_token_id"] != nil else { return standard.flatMap { $0 < count ? $0 : nil } }
+        guard let value = json["pad_token_id"] else { return nil }
+        guard let token = value.int else { throw error("pad_token_id", "must be an integer or null") }
+        return 0..<count ~= token ? token : nil
+    }
+
+    /// The first of `architectures`.
+    var architecture: String? { json["architectures"]?.array?.first?.string }
 }

@@ -2,6 +2,7 @@
 public struct ModelError: Error, Equatable, CustomStringConvertible {
     public enum Code: String, Sendable {
         case unsupportedArchitecture, missingFile, invalidConfig, missingTensor, wrongShape, unknownTensor
+        case unsupportedTask, invalidLayers, tooLarge, notExpressible
     }
 
     public var code: Code

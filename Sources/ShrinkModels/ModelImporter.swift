@@ -4,15 +4,14 @@ import ShrinkJSON
 
 extension ImportedModel {
     /// The families this version knows, as `model_type` names them.
-    public static let supportedArchitectures = ["llama", "mistral", "qwen2", "bert", "gpt2"]
+    public static let supportedArchitectures = ModelFamilies.all.flatMap { $0.modelTypes }
 
     /// Opens a checkpoint: a Hugging Face directory with `config.json`, or a GGUF file.
     public static func open(_ path: String) throws -> ImportedModel {
-        var status = stat()
-        guard stat(path, &status) == 0 else {
+        guard access(path, F_OK) == 0 else {
             throw ModelError(.missingFile, path, "cannot be found: \(String(cString: strerror(errno)))")
         }
-        if status.st_mode & S_IFMT == S_IFDIR { return try openHuggingFace(path) }
+        if ModelDirectory.isDirectory(path) { return try openHuggingFace(path) }
         guard isGGUF(path) else {
             throw ModelError(
                 .unsupportedArchitecture, path,
@@ -39,19 +38,13 @@ extension ImportedModel {
                 "there is no config.json; give a Hugging Face model directory or a .gguf file")
         }
         let config = ModelConfig(json: json, file: directory.path("config.json"))
-        guard let type = try config.optionalWord("model_type") else { throw config.error("model_type", "is missing") }
-        switch type {
-        case "llama", "mistral", "qwen2":
-            let shape = try LlamaConfig(config, modelType: type)
-            return try LlamaImporter.importModel(
-                shape, .huggingFace, try Checkpoint.openHuggingFace(path), architecture: type, file: path)
-        case "bert":
-            return try BERTImporter.importModel(
-                try BERTConfig(config), try SentencePooling(directory: directory), try Checkpoint.openHuggingFace(path), file: path)
-        case "gpt2":
-            return try GPT2Importer.importModel(try GPT2Config(config), try Checkpoint.openHuggingFace(path), file: path)
-        default: throw unsupported(type, config.file)
-        }
+        let family = try ModelFamilies.family(config)
+        let pooling = try family.poolsSentences ? SentencePooling(directory: directory) : nil
+        let checkpoint = try Checkpoint.openHuggingFace(path)
+        var model = try build(config, TensorCollector(TensorStore(checkpoint), file: path), pooling: pooling)
+        model.files = checkpoint.files
+        model.directory = path
+        return model
     }
 
     private static func openGGUF(_ path: String) throws -> ImportedModel {
@@ -59,17 +52,12 @@ extension ImportedModel {
         guard let architecture = file["general.architecture"]?.string else {
             throw ModelError(.invalidConfig, path, "the metadata key general.architecture is missing")
         }
-        switch architecture {
-        case "llama", "qwen2":
-            return try LlamaImporter.importModel(
-                try LlamaConfig(file, architecture: architecture, path: path), .gguf, file.checkpoint, architecture: architecture, file: path)
-        default: throw unsupported(architecture, path)
-        }
-    }
-
-    private static func unsupported(_ architecture: String, _ file: String) -> ModelError {
-        ModelError(
-            .unsupportedArchitecture, file,
-            "the architecture \(architecture) is not supported; \(supportedArchitectures.joined(separator: ", ")) are")
+        guard ["llama", "qwen2"].contains(architecture) else { throw ModelFamilies.unsupported(architecture, path) }
+        let config = try LlamaConfig(file, architecture: architecture, path: path)
+        var model = try LlamaBuilder.build(
+            config, .gguf, TensorCollector(TensorStore(file.checkpoint), file: path), .causalLanguageModel, architecture: architecture)
+        model.files = file.checkpoint.files
+        model.ggufConfiguration = config
+        return model
     }
 }

@@ -1,6 +1,28 @@
+import Glibc
+import ShrinkCompute
 import ShrinkGraph
 
 extension Graph {
+    /// The parameters to train: all trainable ones but those whose names match a pattern of the shell (`*.embeddings.*`), and constants.
+    /// - Throws: `TrainingError` for a pattern that matches no parameter, and when nothing is left.
+    public func parameters(freezing patterns: [String]) throws(TrainingError) -> [ValueID] {
+        var used = Set<Int>()
+        let rest = trainableParameters.filter { value in
+            let name = self[value].name
+            let matches = patterns.indices.filter { fnmatch(patterns[$0], name, 0) == 0 }
+            used.formUnion(matches)
+            return matches.isEmpty && !name.hasPrefix(Graph.constantPrefix)
+        }
+        if let unused = patterns.indices.first(where: { !used.contains($0) }) {
+            throw TrainingError(.badRecipe, "", "the pattern \(patterns[unused]) to freeze matches no parameter; `shrink inspect` lists their names")
+        }
+        guard !rest.isEmpty else { throw TrainingError(.badRecipe, "", "all parameters are frozen; there is nothing to train") }
+        return rest
+    }
+
+    /// Of the names of parameters that are part of a loss, and not of a model.
+    public static let constantPrefix = "constant:"
+
     /// This graph with the loss of its output `output` as a further output. The target and the marks of the rows that
     /// count become inputs of these names unless there are such; losses can be added to it one by one.
     public func adding(

@@ -7,7 +7,7 @@ import Testing
         let errors = ConfigurationErrorTests(), copy = try ConfigurationErrorTests.Copy("gpt2")
         for (key, value, words) in [
             ("n_head", "5", "does not divide the width 32"), ("activation_function", "\"mish\"", "mish"), ("add_cross_attention", "true", "decoders alone"),
-            ("n_layer", "0", "positive integer"), ("architectures", "[\"GPT2ForSequenceClassification\"]", "GPT2ForSequenceClassification"),
+            ("n_layer", "0", "positive integer"), ("architectures", "[\"GPT2DoubleHeadsModel\"]", "GPT2DoubleHeadsModel"),
             ("layer_norm_epsilon", "-1", "positive number"),
         ] {
             let copy = try ConfigurationErrorTests.Copy("gpt2")

@@ -11,16 +11,12 @@ struct BERTConfig {
     var segments: Int
     var epsilon: Double
     var activation: Unary.Function
-    /// What the checkpoint was trained for, of `architectures`.
-    var task: Task
-    var labels: [String]
-    /// One label alone, or `problem_type` multi_label_classification.
-    var labelsAreIndependent: Bool
-
-    /// What the runtime takes.
-    private static let maximumLabelCount = 1 << 20
-
-    enum Task { case encoder, sequenceClassification, tokenClassification }
+    /// Whether the masked-LM head reads the table of the word embeddings.
+    var isHeadTied: Bool
+    /// The row of the embedding that padding reads.
+    var padding: Int?
+    /// The deviation of fresh weights.
+    var initialDeviation: Double
 
     init(_ config: ModelConfig) throws {
         layers = try config.size("num_hidden_layers")
@@ -45,35 +41,8 @@ struct BERTConfig {
         case "silu", "swish": activation = .silu
         case let name: throw config.error("hidden_act", "is \(name); gelu, gelu_new, relu and silu are supported")
         }
-        let architecture = config.json["architectures"]?.array?.first?.string ?? "BertModel"
-        switch architecture {
-        case "BertForSequenceClassification": task = .sequenceClassification
-        case "BertForTokenClassification": task = .tokenClassification
-        case "BertModel", "BertForMaskedLM", "BertForPreTraining": task = .encoder
-        default:
-            throw config.error(
-                "architectures",
-                "is \(architecture); BertModel, BertForMaskedLM, BertForPreTraining, BertForSequenceClassification and BertForTokenClassification are supported")
-        }
-        labels = task == .encoder ? [] : try BERTConfig.labels(config)
-        let problem = try config.optionalWord("problem_type")
-        labelsAreIndependent = task == .sequenceClassification && (labels.count == 1 || problem == "multi_label_classification")
-        if let twin = Dictionary(grouping: labels, by: { Array($0.utf8) }).first(where: { $1.count > 1 }) {
-            throw config.error("id2label", "has the name \(twin.value[0]) twice; give each label its own")
-        }
-    }
-
-    /// `id2label` in order of its numbers; LABEL_0, LABEL_1 … of `num_labels` (2) without one.
-    private static func labels(_ config: ModelConfig) throws -> [String] {
-        guard let table = try config.optionalObject("id2label")?.json.object else {
-            let count = try config.optionalSize("num_labels") ?? 2
-            guard count <= maximumLabelCount else { throw config.error("num_labels", "is \(count), more than the \(maximumLabelCount) supported") }
-            return (0..<count).map { "LABEL_\($0)" }
-        }
-        guard !table.members.isEmpty else { throw config.error("id2label", "has no label") }
-        return try table.members.indices.map { number in
-            guard let label = table["\(number)"]?.string else { throw config.error("id2label", "has no name for label \(number)") }
-            return label
-        }
+        isHeadTied = try config.flag("tie_word_embeddings", default: true)
+        padding = try config.paddingToken(default: 0, below: vocabularySize)
+        initialDeviation = try config.initialDeviation()
     }
 }

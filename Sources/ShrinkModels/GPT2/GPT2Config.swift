@@ -14,6 +14,8 @@ struct GPT2Config {
     var scalesAttention: Bool
     /// Whether layer n divides its scores by n + 1.
     var scalesByLayer: Bool
+    /// The deviation of fresh weights.
+    var initialDeviation: Double
 
     init(_ config: ModelConfig) throws {
         layers = try config.size("n_layer")
@@ -39,9 +41,6 @@ struct GPT2Config {
         if try config.flag("add_cross_attention", default: false) {
             throw config.error("add_cross_attention", "is true; only decoders alone are supported in this architecture")
         }
-        let architecture = config.json["architectures"]?.array?.first?.string ?? "GPT2LMHeadModel"
-        guard ["GPT2LMHeadModel", "GPT2Model"].contains(architecture) else {
-            throw config.error("architectures", "is \(architecture); GPT2LMHeadModel and GPT2Model are supported")
-        }
+        initialDeviation = try config.initialDeviation()
     }
 }

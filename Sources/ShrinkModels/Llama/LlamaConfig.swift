@@ -19,6 +19,10 @@ struct LlamaConfig {
     var outputBias: Bool
     var feedForwardBias: Bool
     var isHeadTied: Bool
+    /// The row of the embedding that padding reads.
+    var padding: Int?
+    /// The deviation of fresh weights.
+    var initialDeviation = 0.02
 
     /// Of a Hugging Face `config.json`.
     init(_ config: ModelConfig, modelType: String) throws {
@@ -43,6 +47,8 @@ struct LlamaConfig {
         rotary = try RotaryTable(config, headSize: headSize, maximumPositions: &maximumPositions)
         // Inside the window, a sliding-window model is an ordinary one.
         if let window = try LlamaConfig.slidingWindow(config, modelType) { maximumPositions = min(maximumPositions, window) }
+        padding = try config.paddingToken(default: nil, below: vocabularySize)
+        initialDeviation = try config.initialDeviation()
         try check(config)
     }
 

@@ -16,7 +16,7 @@ struct CommandFailure: Error, CustomStringConvertible {
     var exitCode: Int32
 
     static let badInput: Int32 = 65, notFound: Int32 = 66, unavailable: Int32 = 69, inputOutput: Int32 = 74
-    static let usage: Int32 = 64, interrupted: Int32 = 130
+    static let negative: Int32 = 1, usage: Int32 = 64, interrupted: Int32 = 130
 
     init(_ description: String, exitCode: Int32 = CommandFailure.badInput) {
         self.description = description
@@ -44,6 +44,13 @@ struct CommandFailure: Error, CustomStringConvertible {
             case .notFound: self.init("\(error)", exitCode: CommandFailure.notFound)
             case .cannotRead, .cannotWrite: self.init("\(error)", exitCode: CommandFailure.inputOutput)
             default: self.init("\(error)")
+            }
+        case let error as TrainingError:
+            switch error.code {
+            case .badRecipe: self.init("\(error)", exitCode: error.place.isEmpty ? CommandFailure.usage : CommandFailure.badInput)
+            case .inputOutput: self.init("\(error)", exitCode: CommandFailure.inputOutput)
+            case .diverged: self.init("\(error)", exitCode: CommandFailure.negative)
+            case .badRun, .mismatch: self.init("\(error)")
             }
         case let error as TokenizerTrainingError: self.init("\(error)")
         case let error as TokenizerError: self.init("\(error)")

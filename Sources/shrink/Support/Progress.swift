@@ -37,9 +37,27 @@ final class Progress {
         if !isQuiet { Output.message("\(title): \(result) in \(Progress.duration(Progress.now() - (start ?? self.start)))") }
     }
 
+    /// A bar with words behind it, which may be rewritten as often as one likes. Does not look for interruption.
+    func show(_ done: Int, of total: Int, _ text: @autoclosure () -> String) {
+        guard !isQuiet, total > 0 else { return }
+        let now = Progress.now()
+        guard now - max(lastShown, start) >= (isTerminal ? 0.1 : 10) else { return }
+        lastShown = now
+        let fraction = min(max(Double(done) / Double(total), 0), 1), width = 20, filled = Int(fraction * Double(width))
+        let bar = isTerminal ? "[\(String(repeating: "#", count: filled))\(String(repeating: ".", count: width - filled))] " : ""
+        show("\(title): \(bar)\(Format.decimal(fraction * 100, 0)) %, \(text())")
+    }
+
+    /// Columns of the terminal.
+    private static var columns: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
     private func show(_ text: String) {
         if isTerminal {
-            fputs("\r\u{1B}[K\(text)", stderr)
+            // A line that wraps could not be taken away again.
+            fputs("\r\u{1B}[K\(text.prefix(Progress.columns - 1))", stderr)
             hasLine = true
         } else {
             Output.message(text)

@@ -1,8 +1,37 @@
-import ShrinkCheckpoints
 import ShrinkGraph
 
+/// Llama (Touvron et al. 2023) and the families that differ from it in a few settings.
+enum LlamaFamily: ModelFamily {
+    static let modelTypes = ["llama", "mistral", "qwen2"]
+    static let layerCountKey = "num_hidden_layers", layerPrefix = "layers.", basePrefix = "model."
+    static let layerListKeys = ["layer_types"]
+    static let headPrefixes = ["lm_head.", "score."], sharedHeadPrefixes = ["lm_head."]
+
+    static func task(_ config: ModelConfig) throws -> ModelTask {
+        config.architecture?.hasSuffix("ForSequenceClassification") == true ? try config.sequenceTask() : .causalLanguageModel
+    }
+
+    static func architecture(_ task: ModelTask, modelType: String) -> String? {
+        let family = ["llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"][modelType] ?? ""
+        switch task {
+        case .causalLanguageModel: return family + "ForCausalLM"
+        case .sequenceClassification, .regression: return family + "ForSequenceClassification"
+        case .encoding, .maskedLanguageModel, .tokenClassification: return nil
+        }
+    }
+
+    static func headPrefixes(_ task: ModelTask) -> [String] { task == .causalLanguageModel ? ["lm_head."] : ["score."] }
+
+    static func build(_ config: ModelConfig, _ tensors: TensorCollector, pooling: SentencePooling?) throws -> ImportedModel {
+        let type = try config.optionalWord("model_type") ?? "llama", task = try task(config)
+        var model = try LlamaBuilder.build(try LlamaConfig(config, modelType: type), .huggingFace, tensors, task, architecture: type)
+        if !task.labels.isEmpty { model.labels = try config.labels() }
+        return model
+    }
+}
+
 /// Builds the graph of a Llama-like decoder from either naming of its tensors.
-struct LlamaImporter {
+struct LlamaBuilder {
     /// How a checkpoint names its tensors.
     struct Names: Sendable {
         var embedding, finalNorm, head: String
@@ -27,21 +56,22 @@ struct LlamaImporter {
     var tensors: TensorCollector
     var builder: GraphBuilder
 
-    static func importModel(_ config: LlamaConfig, _ names: Names, _ checkpoint: Checkpoint, architecture: String, file: String) throws -> ImportedModel {
-        var importer = LlamaImporter(
-            config: config, names: names, tensors: TensorCollector(checkpoint, file: file), builder: GraphBuilder(name: architecture))
-        try importer.build()
+    static func build(
+        _ config: LlamaConfig, _ names: Names, _ tensors: TensorCollector, _ task: ModelTask, architecture: String
+    ) throws -> ImportedModel {
+        var builder = LlamaBuilder(config: config, names: names, tensors: tensors, builder: GraphBuilder(name: architecture))
+        try builder.build(task)
         let tiedHead = names.head + ".weight"
-        let ignored = try importer.tensors.finish { name in
+        let ignored = try builder.tensors.finish { name in
             name.hasSuffix("rotary_emb.inv_freq") || name == "rope_freqs.weight" || (config.isHeadTied && name == tiedHead)
         }
         return ImportedModel(
-            graph: importer.builder.graph, architecture: architecture, vocabularySize: config.vocabularySize,
-            maximumPositions: config.maximumPositions, maximumInputTokens: config.maximumPositions, ignoredTensors: ignored,
-            files: checkpoint.files)
+            graph: builder.builder.graph, architecture: architecture, task: task, vocabularySize: config.vocabularySize,
+            maximumPositions: config.maximumPositions, maximumInputTokens: config.maximumPositions, layerCount: config.layers,
+            labelsAreIndependent: task.labelsAreIndependent, ignoredTensors: ignored, collected: builder.tensors)
     }
 
-    private mutating func build() throws {
+    private mutating func build(_ task: ModelTask) throws {
         let tokens = try builder.input("tokens", ValueType(.int32, [.batch, .tokens]))
         let angleType = ValueType(.float32, [.fixed(config.maximumPositions), .fixed(config.headSize / 2)])
         func angles(_ wave: RotaryAngles.Wave) -> Parameter {
@@ -50,13 +80,20 @@ struct LlamaImporter {
         let cosine = try builder.parameter("rotary.cosine", angleType, angles(.cosine))
         let sine = try builder.parameter("rotary.sine", angleType, angles(.sine))
 
-        let table = try tensors.parameter(names.embedding + ".weight", [config.vocabularySize, config.width], &builder)
+        let table = try tensors.parameter(
+            names.embedding + ".weight", [config.vocabularySize, config.width],
+            .normal(config.initialDeviation, zeroRow: config.padding), &builder)
         var hidden = try builder.add(.embedding(Embedding()), [tokens, table], origin: names.embedding)
         for layer in 0..<config.layers { hidden = try addLayer(layer, hidden, cosine, sine) }
         hidden = try norm(hidden, names.finalNorm)
         try builder.output("hidden", hidden)
+        guard task == .causalLanguageModel else {
+            return try builder.addLastTokenScores(hidden, width: config.width, task, .normal(config.initialDeviation), &tensors)
+        }
         let head = config.isHeadTied
-            ? table : try tensors.parameter(names.head + ".weight", [config.vocabularySize, config.width], &builder)
+            ? table
+            : try tensors.parameter(
+                names.head + ".weight", [config.vocabularySize, config.width], .normal(config.initialDeviation), &builder)
         try builder.output("logits", try builder.add(.linear(Linear()), [hidden, head], origin: names.head))
     }
 
@@ -91,22 +128,11 @@ struct LlamaImporter {
     }
 
     private mutating func norm(_ x: ValueID, _ name: String) throws -> ValueID {
-        let gain = try tensors.parameter(name + ".weight", [config.width], &builder)
+        let gain = try tensors.parameter(name + ".weight", [config.width], .ones, &builder)
         return try builder.add(.rmsNorm(RMSNorm(epsilon: config.epsilon)), [x, gain], origin: name)
     }
 
     private mutating func linear(_ x: ValueID, _ name: String, from inner: Int, to outer: Int, bias: Bool) throws -> ValueID {
-        try builder.addLinear(x, name, from: inner, to: outer, bias: bias, &tensors)
-    }
-}
-
-extension GraphBuilder {
-    /// y = x·Wᵀ (+ b) with the tensors `name.weight` and `name.bias`.
-    mutating func addLinear(
-        _ x: ValueID, _ name: String, from inner: Int, to outer: Int, bias: Bool, _ tensors: inout TensorCollector
-    ) throws -> ValueID {
-        var inputs = [x, try tensors.parameter(name + ".weight", [outer, inner], &self)]
-        if bias { inputs.append(try tensors.parameter(name + ".bias", [outer], &self)) }
-        return try add(.linear(Linear()), inputs, origin: name)
+        try builder.addLinear(x, name, from: inner, to: outer, bias: bias, .normal(config.initialDeviation), &tensors)
     }
 }

@@ -1,0 +1,79 @@
+import ShrinkCompute
+import ShrinkGraph
+import ShrinkPasses
+
+/// Gives values of a teacher for a batch: those of the graph's inputs whose names begin with `teacher:`.
+public typealias BatchTargets = (_ names: [String], _ inputs: HostInputs, _ examples: [Int]) throws -> [String: HostTensor]
+
+/// Makes training steps: forward, backward, clipping, and the optimizer's change of the parameters.
+///
+/// The graph has an f32 [] output `loss`, and perhaps further ones, which are reported by name. Not for several threads at a time.
+public final class Trainer {
+    /// What is trained, in the order of the graph.
+    public let parameters: ParameterTable
+    public let optimizer: Optimizer
+    /// For a graph with inputs named `teacher:…`.
+    public var targets: BatchTargets?
+    private let gradients: ParameterTable
+    private let losses: WeighedLosses
+    private let executor: HostExecutor
+    private let threads: HostThreads
+    private let targetNames: [String]
+    private let outputNames: [String]
+
+    /// - Parameter parameters: numbers to train, see `parameters(freezing:)`; copies of all trainable ones when not given. The graph's other
+    ///   parameters stay as they are.
+    /// - Throws: `GraphError` when the graph has no loss or cannot be differentiated; `ComputeError`.
+    public init(
+        _ graph: Graph, parameters: ParameterTable? = nil, optimizer method: Optimizer.Method = .adamW(), weightDecay: Float = 0,
+        recompute: Recomputation = .nothing, threads: HostThreads = HostThreads()
+    ) throws {
+        let outputs = graph.outputs.filter { graph[$0.value].type == .scalar }.map(\.name)
+        let losses = try WeighedLosses(graph.extracting(outputs: outputs))
+        let table = try parameters ?? ParameterTable(reading: losses.graph.parameters(freezing: []), of: losses.graph)
+        let trained = losses.graph.trainableParameters.filter { table[losses.graph[$0].name] != nil }
+        self.losses = losses
+        self.parameters = table
+        gradients = ParameterTable(zerosLike: table)
+        optimizer = Optimizer(method, table, weightDecay: weightDecay, threads: threads)
+        executor = try HostExecutor(
+            try losses.graph.reading(table).differentiated(withRespectTo: trained, recompute: recompute), threads: threads)
+        self.threads = threads
+        targetNames = graph.inputs.map { graph[$0].name }.filter { $0.hasPrefix("teacher:") }
+        outputNames = ["loss"] + outputs.filter { $0 != "loss" }
+    }
+
+    /// What a step did.
+    public struct Result: Sendable {
+        /// Of the step's batches together, before the step; and the other outputs, each by its name.
+        public var loss: Double
+        public var terms: [(name: String, value: Double)]
+        /// Before clipping.
+        public var gradientNorm: Double
+        public var tokens: Int
+    }
+
+    /// One step on batches that together count as one.
+    ///
+    /// - Parameter clip: the greatest norm of all gradients together.
+    /// - Throws: `TrainingError` `diverged` when the loss or a gradient is no finite number; the parameters are then as before.
+    public func step(_ batches: [TrainingBatch], rate: Double, clip: Double? = nil) throws -> Result {
+        let counts = batches.map { losses.counts($0.inputs) }
+        let totals = counts.dropFirst().reduce(counts[0]) { zip($0, $1).map(+) }
+        var sums = [Double](repeating: 0, count: outputNames.count)
+        for (index, batch) in batches.enumerated() {
+            var inputs = batch.inputs
+            losses.weigh(&inputs, counts[index], of: totals)
+            if let targets, !targetNames.isEmpty { inputs.floats.merge(try targets(targetNames, inputs, batch.examples)) { $1 } }
+            let outputs = try executor.run(inputs, gradients: gradients, accumulating: index > 0)
+            for (place, name) in outputNames.enumerated() { sums[place] += outputs[name].map { Double($0.buffer[0]) } ?? .nan }
+            guard sums[0].isFinite else { throw Divergence.ofLoss(sums[0], losses.graph, parameters, inputs, threads) }
+        }
+        let norm = gradients.globalNorm(threads: threads)
+        guard norm.isFinite else { throw Divergence.ofGradient(gradients, parameters) }
+        optimizer.step(gradients, rate: Float(rate), gradientScale: clip.map { clippingScale(norm: norm, maximum: $0) } ?? 1)
+        return Result(
+            loss: sums[0], terms: zip(outputNames, sums).dropFirst().map { ($0, $1) }, gradientNorm: norm,
+            tokens: batches.reduce(0) { $0 + $1.tokens })
+    }
+}

@@ -1,0 +1,60 @@
+import ShrinkCompute
+import ShrinkGraph
+
+/// A graph whose every mean loss is multiplied by an input, so that losses and gradients of several batches add up to those of
+/// one batch of all: a batch with n of the N rows that count in all gets n / N, for each loss by itself.
+struct WeighedLosses {
+    let graph: Graph
+    private var losses: [(weight: String, marks: String?, rows: [Dimension])] = []
+
+    init(_ source: Graph) throws(GraphError) {
+        var builder = GraphBuilder(name: source.name)
+        var copies: [ValueID: ValueID] = [:]
+        for input in source.inputs { copies[input] = try builder.input(source[input].name, source[input].type) }
+        for id in source.usedParameters {
+            guard let parameter = source.parameter(id) else { continue }
+            copies[id] = try builder.parameter(source[id].name, source[id].type, parameter)
+        }
+        for id in source.order {
+            let node = source[id]
+            let results = try builder.addMultiple(
+                node.operation, node.inputs.compactMap { copies[$0] }, names: node.results.map { source[$0].name }, origin: node.origin)
+            for (old, new) in zip(node.results, results) { copies[old] = new }
+            guard case .loss(let loss) = node.operation, loss.reduction == .mean else { continue }
+            let weight = "weight:\(losses.count)"
+            copies[node.results[0]] = try builder.add(
+                .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], name: "weighed:\(losses.count)", origin: node.origin)
+            let marks = loss.function == .crossEntropy ? node.inputs[1] : node.inputs.count == 3 ? node.inputs[2] : nil
+            losses.append((weight, marks.map { source[$0].name }, Array(source[node.inputs[0]].type.shape.dropLast())))
+        }
+        for output in source.outputs {
+            if let value = copies[output.value] { try builder.output(output.name, value) }
+        }
+        graph = builder.graph
+    }
+
+    /// The rows of a batch that count, for each loss.
+    func counts(_ inputs: HostInputs) -> [Int] {
+        losses.map { loss in
+            if let name = loss.marks, let marks = inputs.integers[name] { return marks.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } }
+            // What the executor puts there: all tokens that are no padding.
+            if loss.marks == "marks", let lengths = inputs.integers["lengths"] { return lengths.reduce(0) { $0 + Int($1) } }
+            return loss.rows.reduce(1) { rows, dimension in
+                switch dimension {
+                case .batch: rows * inputs.batch
+                case .tokens: rows * inputs.tokens
+                case .fixed(let extent): rows * extent
+                case .symbol: rows
+                }
+            }
+        }
+    }
+
+    /// Sets the weights of a batch whose rows are `counts` of `totals`.
+    func weigh(_ inputs: inout HostInputs, _ counts: [Int], of totals: [Int]) {
+        for (index, loss) in losses.enumerated() {
+            let weight: Float = counts[index] == totals[index] ? 1 : Float(counts[index]) / Float(totals[index])
+            inputs.floats[loss.weight] = HostTensor([weight], shape: [])
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import ArgumentParser
+import ShrinkCompute
+import ShrinkGraph
+import ShrinkModels
+import ShrinkTokenizers
+import ShrinkTraining
+
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a model on text, from a checkpoint or from nothing.",
+        discussion: """
+            Fine-tunes CHECKPOINT, or with --config trains a fresh model of a configuration (and with --tokenizer its \
+            tokenizer's directory). The run is a directory:
+
+            recipe.yaml    every setting; the same run again: --recipe FILE -o OTHER
+            metrics.jsonl  {"step", "epoch", "loss", "losses", "learning_rate", "gradient_norm", "tokens", "seconds"} of \
+            each step; {"step", "validation": {…}, "seconds"}
+            data/          encoded examples
+            checkpoints/   the last two; weights, moments, position
+            best/, last/   Hugging Face directories
+
+            Ctrl-C saves a checkpoint and ends; --resume RUN goes on from the last one, to the same bits as without \
+            interruption. Of a damaged checkpoint it takes the one before. Options with --resume are --threads, --json and --quiet.
+
+            A recipe is YAML: each option is a key by its name without dashes, and checkpoint is the first argument. Options \
+            override it. Data is .txt, .jsonl, .tsv or .csv, perhaps compressed (gzip, zstd, xz, bzip2).
+
+            Examples: shrink train MODEL --objective causal-lm --data book.txt -o run
+            shrink train MODEL --objective sequence-classification --data train.tsv --text-column sentence -o run
+
+            With --json: {"output": …, "ending": "finished" or "stopped_early", "steps": …, "epochs": …, "tokens": …, \
+            "seconds": …, "loss": …, "best_step": …, "best_score": …, "validation": {…}, "peak_rss_bytes": …}. A loss or \
+            gradient that is not finite ends the run with exit code 1.
+            """)
+
+    @Argument(help: "The checkpoint to start from: a Hugging Face directory or a .gguf file.") var checkpoint: String?
+    @Option(help: "Train a fresh model: a config.json, or a directory with one.") var config: String?
+    @Option(help: "The directory with the tokenizer (default: that of the checkpoint or configuration).") var tokenizer: String?
+    @Option(name: [.short, .long], help: "The directory of the run; it must be new or empty.") var output: String?
+    @Option(help: "A YAML file with settings.") var recipe: String?
+    @Option(help: "The directory of a run to go on with.") var resume: String?
+    @OptionGroup var training: TrainingOptions
+    @OptionGroup var options: RunOptions
+
+    func validate() throws {
+        if resume != nil {
+            var given = Recipe(keys: TrainingSettings.keys)
+            apply(to: &given)
+            let isGiven = TrainingSettings.keys.contains { given[$0.name] != nil } || output != nil || recipe != nil
+            if isGiven { throw ValidationError("With --resume, all settings are those of the run; give --threads, --json and --quiet only.") }
+        } else if output == nil {
+            throw ValidationError("Give a directory for the run with --output, or one to go on with with --resume.")
+        }
+    }
+
+    private func apply(to recipe: inout Recipe) {
+        if let checkpoint { recipe["checkpoint"] = .text(checkpoint) }
+        if let config { recipe["config"] = .text(config) }
+        if let tokenizer { recipe["tokenizer"] = .text(tokenizer) }
+        training.apply(to: &recipe)
+    }
+
+    func run() throws {
+        let run = try TrainingRun.open(
+            "train", output: output, recipe: recipe, resume: resume, keys: TrainingSettings.keys, options: options, apply: apply,
+            complete: { try TrainingSettings($0).recipe })
+        let loop = try run.preparing { try prepare(run, TrainingSettings(run.recipe)) }
+        try run.run(loop, restored: loop.state.step > 0)
+    }
+
+    private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
+        let source = try TrainedModel(settings)
+        let task = try run.task(
+            try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
+            badRowShare: settings.badRowShare)
+        let model = try source.prepared(for: task, seed: settings.seed, quiet: options.quiet || run.isResumed)
+
+        let threads = HostThreads(options.threadCount), graph = try task.trainingGraph(model.graph)
+        let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
+        let loopOptions = settings.options(exampleCount: task.training.examples.count)
+        let trainer = try Trainer(
+            graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
+            threads: threads)
+        let evaluator = try task.validation.map {
+            try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
+        }
+        let loop = TrainingLoop(trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions, directory: run.directory)
+        loop.export = { try model.write(parameters, to: $0) }
+        loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
+        if run.isResumed, try !loop.restore(), !options.quiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
+        return loop
+    }
+}

@@ -1,0 +1,62 @@
+import ShrinkCompute
+import ShrinkGraph
+import ShrinkModels
+import ShrinkTokenizers
+import ShrinkTraining
+
+/// The model that is trained, with its tokenizer: a checkpoint, or a fresh one.
+struct TrainedModel {
+    private(set) var model: ImportedModel
+    let tokenizer: TokenizerDefinition
+    private let tokenizerFiles: [HuggingFaceWriter.File]?
+
+    init(_ settings: TrainingSettings) throws {
+        let source: String
+        if let path = settings.checkpoint {
+            model = try ImportedModel.open(path)
+            source = settings.tokenizer ?? path
+        } else {
+            guard let path = settings.configuration else { throw CommandFailure("there is neither a checkpoint nor a configuration") }
+            model = try ImportedModel.create(configuration: path, seed: settings.seed)
+            guard let place = settings.tokenizer ?? model.directory else {
+                throw CommandFailure("\(path) says nothing of a tokenizer; name its directory with --tokenizer", exitCode: CommandFailure.usage)
+            }
+            source = place
+        }
+        tokenizer = try TokenizerFiles.load(source)
+        tokenizerFiles = try settings.tokenizer.map(HuggingFaceWriter.tokenizerFiles)
+        guard tokenizer.vocabularySize <= model.vocabularySize else {
+            throw CommandFailure(
+                "\(source): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
+        }
+    }
+
+    var graph: Graph { model.graph }
+    var maximumTokens: Int { model.maximumInputTokens }
+
+    /// The labels of a model that has a head for this objective.
+    func labels(for objective: Objective) -> [String] {
+        switch (objective, model.task) {
+        case (.sequenceClassification, .sequenceClassification(let labels, _)), (.tokenClassification, .tokenClassification(let labels)): labels
+        default: []
+        }
+    }
+
+    /// Puts the head on it that the task needs, as far as it has none.
+    func prepared(for task: TrainingTask, seed: UInt64, quiet: Bool) throws -> TrainedModel {
+        var result = self
+        result.model = try model.preparing(for: task.modelTask, seed: seed)
+        let heads = result.model.createdTensors.filter { !model.createdTensors.contains($0) }
+        if !quiet, !heads.isEmpty {
+            Output.message("note: the model has no head for \(task.modelTask.name) yet; made \(heads.joined(separator: ", "))")
+        }
+        return result
+    }
+
+    /// Writes it as a Hugging Face directory with trained weights.
+    func write(_ parameters: ParameterTable, to path: String) throws {
+        var trained = model
+        trained.graph = model.graph.reading(parameters)
+        try HuggingFaceWriter(trained, tokenizer: tokenizerFiles).write(to: path)
+    }
+}

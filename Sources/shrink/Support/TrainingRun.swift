@@ -1,0 +1,97 @@
+import ShrinkCompute
+import ShrinkGraph
+import ShrinkJSON
+import ShrinkModels
+import ShrinkTokenizers
+import ShrinkTraining
+
+/// A run of `train` or `distill`: its directory, its recipe, and what they come to.
+struct TrainingRun {
+    let directory: RunDirectory
+    let recipe: Recipe
+    let isResumed: Bool
+    let options: RunOptions
+    /// `train` or `distill`.
+    let title: String
+
+    /// Begins a run, or opens one to go on with.
+    ///
+    /// - Parameters:
+    ///   - keys: the settings of the command.
+    ///   - apply: puts the options of the command line into the recipe.
+    ///   - complete: checks a recipe and fills in defaults.
+    static func open(
+        _ title: String, output: String?, recipe path: String?, resume: String?, keys: [RecipeKey], options: RunOptions, apply: (inout Recipe) -> Void,
+        complete: (Recipe) throws -> Recipe
+    ) throws -> TrainingRun {
+        if let resume {
+            let directory = try RunDirectory(resume)
+            return TrainingRun(
+                directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
+                title: title)
+        }
+        guard let output else { throw CommandFailure("give a directory for the run with --output, or one to go on with with --resume", exitCode: CommandFailure.usage) }
+        var recipe = try path.map { try Recipe(path: $0, keys: keys) } ?? Recipe(keys: keys)
+        apply(&recipe)
+        recipe = try complete(recipe)
+        let heading = "The settings of this run, made by shrink \(Shrink.configuration.version).\nThe same again: shrink \(title) --recipe THIS_FILE -o DIRECTORY"
+        return TrainingRun(
+            directory: try RunDirectory.create(output, recipe: try recipe.yaml(heading: heading)), recipe: recipe, isResumed: false, options: options,
+            title: title)
+    }
+
+    /// Does `body`; when it fails before anything has been trained, a new directory is taken away again.
+    func preparing<R>(_ body: () throws -> R) throws -> R {
+        do { return try body() } catch {
+            if !isResumed { directory.discard() }
+            throw error
+        }
+    }
+
+    /// Reads and encodes the data of a task.
+    func task(_ data: TaskData, tokenizer: TokenizerDefinition, labels: [String], badRowShare: Double) throws -> TrainingTask {
+        let progress = Progress("encode", quiet: options.quiet)
+        defer { progress.clear() }
+        return try TrainingTask(
+            data, tokenizer: try tokenizer.encodedTables(), labels: labels, directory: directory.dataPath,
+            badRows: {
+                BadRows(maximumShare: badRowShare) { error in
+                    progress.clear()
+                    if !options.quiet { Output.message("note: \("\(error)".onOneLine); left out") }
+                }
+            }, progress: progress.update)
+    }
+
+    /// Trains to the end and tells how it went.
+    func run(_ loop: TrainingLoop, restored: Bool) throws {
+        let progress = TrainingProgress(title, steps: loop.options.rate.steps, quiet: options.quiet)
+        var validation: [(name: String, value: Double)] = [], loss: Double?
+        loop.isCancelled = { Interrupt.flag.pointee != 0 }
+        loop.observer = { event in
+            if case .validated(_, let figures, _) = event { validation = figures }
+            if case .step(_, _, let result, _) = event { loss = result.loss }
+            progress.show(event)
+        }
+        defer { progress.clear() }
+        if restored, !options.quiet { Output.message("\(title): going on after step \(loop.state.step) of \(loop.options.rate.steps)") }
+        let ending = try loop.run()
+        let state = loop.state
+        if ending == .interrupted {
+            throw CommandFailure(
+                "interrupted after step \(state.step) of \(loop.options.rate.steps), which is saved; go on with: shrink \(title) --resume \(directory.path)",
+                exitCode: CommandFailure.interrupted)
+        }
+        let best = state.best.map { "; the best model is that of step \($0.step), in \(directory.bestPath)" } ?? ""
+        progress.finish(
+            "\(state.step) steps\(ending == .stoppedEarly ? " (stopped early)" : ""), \(Format.decimal(loop.epoch, 2)) epochs, \(state.tokens) tokens\(best), peak memory \(Format.bytes(ProcessMemory.peak)),")
+        guard options.json else { return }
+        var figures = JSON.Object()
+        for (name, value) in validation { figures.append(name, .number(value)) }
+        Output.json([
+            ("output", .string(directory.path)), ("ending", .string(ending.rawValue)), ("steps", .integer(state.step)), ("epochs", .number(loop.epoch)),
+            ("tokens", .integer(state.tokens)), ("seconds", .number(state.seconds)), ("loss", loss.map(JSON.number) ?? .null),
+            ("best_step", state.best.map { .integer($0.step) } ?? .null), ("best_score", state.best.map { .number($0.score) } ?? .null),
+            ("validation", .object(figures)), ("peak_rss_bytes", .integer(ProcessMemory.peak)),
+        ])
+    }
+}

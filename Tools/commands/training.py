@@ -1,0 +1,217 @@
+"""Training: runs, recipes, interruption at any point, and what refuses to be trained on."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+from checkpoints import write
+from harness import BAD_INPUT, INPUT_OUTPUT, INTERRUPTED, NOT_FOUND, USAGE
+
+KEYS = {"output", "ending", "steps", "epochs", "tokens", "seconds", "loss", "best_step", "best_score", "validation", "peak_rss_bytes"}
+LOOP = ["--batch-size", "4", "--learning-rate", "1e-3", "--quiet"]
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def metrics(path):
+    """Lines without the time, which is another in every run."""
+    lines = [json.loads(line) for line in read(f"{path}/metrics.jsonl").splitlines()]
+    for line in lines:
+        del line["seconds"]
+    return lines
+
+
+def tensors(t, run):
+    """What must be the same bits in every run of the same settings."""
+    root = f"{t.directory}/{run}"
+    newest = sorted(os.listdir(f"{root}/checkpoints"))[-1]
+    names = [f"checkpoints/{newest}/{name}.safetensors" for name in ("weights", "optimizer")] + [f"{which}/model.safetensors" for which in ("best", "last")]
+    return {name: read(f"{root}/{name}") for name in names}
+
+
+def wait_for_lines(path, count, process, seconds=30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if read(path).count(b"\n") >= count:
+                return True
+        except FileNotFoundError:
+            pass
+        time.sleep(0.002)
+    return False
+
+
+def data(t):
+    source = random.Random(5)
+    words = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", "red", "blue"]
+
+    def sentence():
+        return " ".join(source.choice(words) for _ in range(source.randint(3, 9)))
+
+    write(f"{t.directory}/train.txt", "".join(sentence() + ".\n" for _ in range(3000)).encode())
+    rows = [(sentence(), sentence()) for _ in range(120)]
+    write(f"{t.directory}/rows.tsv", ("text\tother\tlabel\tscore\n" + "".join(
+        f"{a}\t{b}\t{['bad', 'good', 'so-so'][a.count('cat') % 3]}\t{len(a) % 6}\n" for a, b in rows)).encode())
+    write(f"{t.directory}/tags.jsonl", "".join(
+        json.dumps({"text": a, "labels": ["B-X" if word == "cat" else "O" for word in a.split()]}) + "\n" for a, _ in rows).encode())
+
+
+def objectives(t):
+    cases = [("llama", "causal-lm", ["--data", "train.txt", "--max-tokens", "16"], {"loss", "perplexity"}),
+             ("classify", "sequence-classification", ["--data", "rows.tsv"], {"loss", "accuracy", "f1"}),
+             ("classify", "sequence-classification", ["--data", "rows.tsv", "--pair-column", "other", "--micro-batch", "2", "--recompute", "blocks"],
+              {"loss", "accuracy", "f1"}),
+             ("tag", "token-classification", ["--data", "tags.jsonl", "--optimizer", "sgd"], {"loss", "accuracy", "f1"}),
+             ("bert", "sentence-embedding", ["--data", "rows.tsv", "--pair-column", "other", "--score-scale", "5", "--max-tokens", "16"],
+              {"loss", "pearson", "spearman"})]
+    for number, (model, objective, options, figures) in enumerate(cases):
+        result = t.works(f"train {model}: {' '.join([objective, *options[2:]])}", "train", model, "--objective", objective, *options, *LOOP,
+                         "--steps", "6", "-o", f"task-{number}", "--json")
+        if result.code != 0:
+            continue
+        found = result.objects[0]
+        t.check("one object with the documented keys, and nothing else", len(result.objects) == 1 and set(found) == KEYS and result.err == b"", result)
+        t.check("its figures", set(found["validation"]) == figures and found["steps"] == 6 and found["ending"] == "finished", found)
+        t.check("the run has its files", {"recipe.yaml", "metrics.jsonl", "data", "checkpoints", "best", "last"} <= set(os.listdir(f"{t.directory}/task-{number}")))
+        t.works("the trained model can be packed", "quantize", f"task-{number}/last", "-o", "trained.shrink", "--quiet")
+    os.remove(f"{t.directory}/trained.shrink")
+
+
+def recipes(t):
+    first = [value for value in metrics(f"{t.directory}/task-0")]
+    t.works("the recorded recipe trains again", "train", "--recipe", "task-0/recipe.yaml", "-o", "again", "--quiet")
+    t.check("to the same metrics and bits", metrics(f"{t.directory}/again") == first and tensors(t, "again") == tensors(t, "task-0"))
+    t.check("and records the same", read(f"{t.directory}/again/recipe.yaml") == read(f"{t.directory}/task-0/recipe.yaml"))
+    shutil.rmtree(f"{t.directory}/again")
+    t.works("options go before the recipe", "train", "--recipe", "task-0/recipe.yaml", "-o", "again", "--quiet", "--steps", "2")
+    t.check("and are recorded", b"\nsteps: 2\n" in read(f"{t.directory}/again/recipe.yaml") and metrics(f"{t.directory}/again")[-1]["step"] == 2)
+    shutil.rmtree(f"{t.directory}/again")
+    write(f"{t.directory}/wrong.yaml", b"checkpoint: llama\nlearningrate: 1\n")
+    t.refuses("an unknown setting", BAD_INPUT, ["wrong.yaml, line 2", "learningrate", "do you mean learning-rate"], "train", "--recipe", "wrong.yaml", "-o", "no")
+    write(f"{t.directory}/wrong.yaml", b"checkpoint: llama\nsteps: soon\n")
+    t.refuses("a setting of another kind", BAD_INPUT, ["wrong.yaml, line 2", "whole number"], "train", "--recipe", "wrong.yaml", "-o", "no")
+    write(f"{t.directory}/wrong.yaml", b"steps: [\n")
+    t.refuses("a recipe that is no YAML", BAD_INPUT, ["wrong.yaml", "YAML"], "train", "--recipe", "wrong.yaml", "-o", "no")
+    t.refuses("a recipe that is not there", NOT_FOUND, ["missing.yaml"], "train", "--recipe", "missing.yaml", "-o", "no")
+    os.remove(f"{t.directory}/wrong.yaml")
+
+
+def interruptions(t):
+    settings = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "32", *LOOP, "--micro-batch", "3", "--steps", "300",
+                "--validate-every", "60", "--checkpoint-every", "20"]
+    t.works("a run without interruption", *settings, "-o", "whole")
+    expected, lines = tensors(t, "whole"), metrics(f"{t.directory}/whole")
+    source = random.Random(time.time_ns())
+    for number in (signal.SIGINT, signal.SIGKILL):
+        run, stops = f"stopped-{number.name}", sorted(source.sample(range(5, 290), 3))
+        for index, stop in enumerate(stops):
+            process = t.start(*(settings + ["-o", run] if index == 0 else ["train", "--resume", run, "--quiet", "--threads", str(1 + index % 2)]))
+            reached = wait_for_lines(f"{t.directory}/{run}/metrics.jsonl", stop, process)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+            if number == signal.SIGINT:
+                t.check(f"{number.name} near step {stop} ends the run, and says how to go on", reached and process.returncode == INTERRUPTED and out == b""
+                        and err.count(b"\n") == 1 and b"interrupted after step" in err and b"--resume " + run.encode() in err, (process.returncode, err))
+                last = metrics(f"{t.directory}/{run}")[-1]["step"]
+                t.check("no step is lost", any(name.endswith(f"{last:09}") for name in os.listdir(f"{t.directory}/{run}/checkpoints")))
+            else:
+                t.check(f"{number.name} near step {stop}", reached and process.returncode == -number, (process.returncode, err))
+        t.works("the run goes on to its end", "train", "--resume", run, "--quiet")
+        t.check(f"after {number.name} near the steps {stops} it ends with the same bits", tensors(t, run) == expected)
+        t.check("and the same metrics", metrics(f"{t.directory}/{run}") == lines)
+        t.check("nothing half-done is left", not [name for name in t.files(run) if "/." in name], t.files(run))
+        shutil.rmtree(f"{t.directory}/{run}")
+    newest = sorted(os.listdir(f"{t.directory}/whole/checkpoints"))[-1]
+    path = f"{t.directory}/whole/checkpoints/{newest}/optimizer.safetensors"
+    damaged = bytearray(read(path))
+    damaged[-100] ^= 4
+    write(path, damaged)
+    result = t.works("a run whose newest checkpoint is damaged goes on from the one before", "train", "--resume", "whole")
+    t.check("and says so", f"{newest}" in result.message and "damaged" in result.message and "going on after step 280" in result.message, result)
+    t.check("to the same bits", tensors(t, "whole") == expected and metrics(f"{t.directory}/whole") == lines)
+    result = t.works("a run that is through", "train", "--resume", "whole", "--json", "--quiet")
+    t.check("tells what it came to", result.objects[0]["steps"] == 300, result)
+    process = t.start("train", "--resume", "whole", "--quiet")
+    process.communicate()
+    shutil.rmtree(f"{t.directory}/whole")
+
+
+def refusals(t):
+    base = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt"]
+    for arguments in [["train"], ["train", "llama", "-o", "no"], base, [*base, "-o", "no", "--config", "llama"], [*base, "-o", "no", "--steps", "0"],
+                      [*base, "-o", "no", "--objective", "dreams"], [*base, "-o", "no", "--steps", "3", "--epochs", "2"], ["train", "--resume", "x", "--steps", "9"],
+                      [*base, "-o", "no", "--momentum", "0.5"], [*base, "-o", "no", "--freeze", "no.such.name"], [*base, "-o", "no", "--max-tokens", "4000"],
+                      [*base, "-o", "no", "--next-sentence"], ["train", "llama", "--objective", "causal-lm", "-o", "no"]]:
+        before = t.files()
+        result = t.run(*arguments)
+        t.check(f"wrong usage: shrink {' '.join(arguments)}", result.code == USAGE and result.out == b"" and t.files() == before, result)
+    t.refuses("a model that is not there", NOT_FOUND, ["missing"], "train", "missing", *base[2:], "-o", "no")
+    t.refuses("data that is not there", NOT_FOUND, ["missing.txt"], *base[:-1], "missing.txt", "-o", "no", "--quiet")
+    t.refuses("a run that is none", BAD_INPUT, ["llama", "is no run"], "train", "--resume", "llama")
+    t.refuses("a directory that is not empty", BAD_INPUT, ["llama", "not empty"], *base, "-o", "llama")
+    t.refuses("a run that is there already", BAD_INPUT, ["task-0", "--resume"], *base, "-o", "task-0")
+    t.refuses("a place that cannot be made", INPUT_OUTPUT, ["no/such"], *base, "-o", "no/such")
+    write(f"{t.directory}/empty.txt", b"\n \n")
+    t.refuses("data without text", BAD_INPUT, ["empty.txt", "no text"], *base[:-1], "empty.txt", "-o", "no", "--quiet")
+    write(f"{t.directory}/short.txt", b"the cat\n")
+    t.refuses("data that fills no window", BAD_INPUT, ["short.txt", "too short"], *base[:-1], "short.txt", "-o", "no", "--quiet")
+    t.refuses("plain text for labels", BAD_INPUT, ["train.txt", "no labels"], "train", "classify", "--objective", "sequence-classification", "--data", "train.txt", "-o", "no")
+    write(f"{t.directory}/broken.tsv", b"text\tlabel\nthe cat\tgood\nthe dog\nthe mat\tbad\n")
+    t.refuses("broken rows above the share", BAD_INPUT, ["broken.tsv", "line 3"], "train", "classify", "--objective", "sequence-classification", "--data", "broken.tsv",
+              "-o", "no", "--quiet", "--max-bad-rows", "0")
+    t.refuses("a column that is not there", BAD_INPUT, ["rows.tsv", "\"sentence\"", "\"text\""], "train", "classify", "--objective", "sequence-classification",
+              "--data", "rows.tsv", "--text-column", "sentence", "-o", "no", "--quiet")
+    for name in ("empty.txt", "short.txt", "broken.tsv"):
+        os.remove(f"{t.directory}/{name}")
+    result = t.run(*base, "-o", "diverged", "--steps", "20", "--learning-rate", "900", "--warmup", "0", "--clip", "0", "--optimizer", "sgd", "--max-tokens", "16", "--quiet")
+    t.check("a loss that is no number ends the run with its step and tensor", result.code == 1 and result.message.startswith("shrink: step ")
+            and "not finite" in result.message and len(result.message.splitlines()) == 1, result)
+    shutil.rmtree(f"{t.directory}/diverged", ignore_errors=True)
+    # A checkpoint of the tiny model takes some 200 kB, its weights a third.
+    for limit in (0, 100, 30_000, 150_000):
+        t.refuses(f"files that may not grow beyond {limit} bytes", INPUT_OUTPUT, ["cannot be written"], *base, "-o", "no", "--steps", "2", "--max-tokens", "16", "--quiet",
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+
+
+def full_disk(t):
+    disk = f"{t.directory}/disk"
+    os.makedirs(disk, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2400k", "tmpfs", disk], capture_output=True).returncode != 0:
+        print("note  a small disk cannot be mounted here; the limit on file sizes stands for it")
+        return
+    try:
+        settings = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "32", *LOOP, "--steps", "60", "--checkpoint-every", "10",
+                    "--validation-share", "0", "-o", "disk/run"]
+        process = t.start(*settings)
+        wait_for_lines(f"{disk}/run/metrics.jsonl", 25, process)
+        status = os.statvfs(disk)
+        write(f"{disk}/filler", bytes(max(0, status.f_bavail * status.f_frsize - 40_000)))
+        out, err = process.communicate(timeout=20)
+        t.check("a disk that is full while checkpointing ends the run", process.returncode == INPUT_OUTPUT and b"No space" in err and err.count(b"\n") == 1,
+                (process.returncode, err))
+        left = os.listdir(f"{disk}/run/checkpoints")
+        t.check("the checkpoints before it are there, and nothing else", len(left) in (1, 2) and all(name.startswith("step-") for name in left), left)
+        os.remove(f"{disk}/filler")
+        t.works("with room again the run goes on", "train", "--resume", "disk/run", "--quiet")
+        t.works("a run on a large disk", *settings[:-1], "roomy")
+        t.check("to the same bits", read(f"{disk}/run/last/model.safetensors") == read(f"{t.directory}/roomy/last/model.safetensors"))
+        shutil.rmtree(f"{t.directory}/roomy")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def check(t):
+    data(t)
+    objectives(t)
+    recipes(t)
+    interruptions(t)
+    refusals(t)
+    full_disk(t)

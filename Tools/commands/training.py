@@ -159,7 +159,7 @@ def refusals(t):
     t.refuses("a directory that is not empty", BAD_INPUT, ["llama", "not empty"], *base, "-o", "llama")
     t.refuses("a run that is there already", BAD_INPUT, ["task-0", "--resume"], *base, "-o", "task-0")
     t.refuses("a place that cannot be made", INPUT_OUTPUT, ["no/such"], *base, "-o", "no/such")
-    write(f"{t.directory}/empty.txt", b"\n \n")
+    write(f"{t.directory}/empty.txt", b"")
     t.refuses("data without text", BAD_INPUT, ["empty.txt", "no text"], *base[:-1], "empty.txt", "-o", "no", "--quiet")
     write(f"{t.directory}/short.txt", b"the cat\n")
     t.refuses("data that fills no window", BAD_INPUT, ["short.txt", "too short"], *base[:-1], "short.txt", "-o", "no", "--quiet")

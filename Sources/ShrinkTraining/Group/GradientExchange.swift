@@ -17,9 +17,10 @@ final class GradientExchange {
 
     static let smallest = 1 << 18, largest = 1 << 20
 
-    /// - Parameter order: the parameters as their gradients are completed, `HostExecutor.gradientOrder`.
+    /// - Parameter order: parameters as their gradients are completed, `HostExecutor.gradientOrder`; the others have none.
     init(_ group: any TrainingGroup, zerosLike parameters: ParameterTable, order: [String]) {
         self.group = group
+        let known = Set(order), order = order + parameters.names.filter { !known.contains($0) }
         let (table, block, ends) = parameters.zerosInOneBlock(order)
         gradients = table
         self.block = block

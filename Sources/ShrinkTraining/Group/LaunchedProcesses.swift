@@ -39,13 +39,7 @@ public struct LaunchedProcesses: Equatable, Sendable {
 }
 
 extension TrainingGroup {
-    /// Threads for each process: an equal part of the machine's cores, but no more than it is bound to.
-    public var threadCount: Int {
-        let cores = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-        if size == 1 { return cores }
-        var bound = cpu_set_t()
-        let answer = sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &bound)
-        let allowed = withUnsafeBytes(of: bound) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-        return max(1, min(cores / localSize, answer == 0 && allowed > 0 ? allowed : cores))
-    }
+    /// Threads for each process: an equal part of the machine's cores, but no more than this process may use. One process alone
+    /// takes all.
+    public func threadCount(cores: Int, usable: Int) -> Int { size == 1 ? cores : max(1, min(cores / localSize, usable)) }
 }

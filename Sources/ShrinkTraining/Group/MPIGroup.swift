@@ -8,7 +8,7 @@ import Glibc
 /// backward pass, and no thread of their own takes a core from the computation.
 final class MPIGroup: TrainingGroup {
     let rank: Int, size: Int, localSize: Int
-    var hasFailed = false
+    var hasEnded = false
     private var requests: [MPI_Request?] = []
 
     /// - Throws: `TrainingError` when MPI does not start.

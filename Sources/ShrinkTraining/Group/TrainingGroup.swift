@@ -12,8 +12,8 @@ public protocol TrainingGroup: AnyObject {
     var size: Int { get }
     /// Processes on this machine.
     var localSize: Int { get }
-    /// Whether all know that one has failed.
-    var hasFailed: Bool { get set }
+    /// Whether all know that the work has ended, because one has failed or there is no more.
+    var hasEnded: Bool { get set }
 
     /// Adds up numbers over all processes.
     func sum(_ numbers: inout [Double]) throws
@@ -50,7 +50,7 @@ extension TrainingGroup {
         let result = Result { try body() }
         let failed = try minimum((try? result.get()) == nil ? rank : size)
         if failed == size { return try result.get() }
-        hasFailed = true
+        hasEnded = true
         if failed == rank { return try result.get() }
         throw GroupFailure(rank: failed)
     }
@@ -104,7 +104,7 @@ extension TrainingGroup {
 /// A group of one.
 public final class SingleProcess: TrainingGroup {
     public let rank = 0, size = 1, localSize = 1
-    public var hasFailed = false
+    public var hasEnded = false
 
     public init() {}
 

@@ -68,10 +68,11 @@ public final class Trainer {
         let counts = batches.map { losses.counts($0.inputs) }
         var totals = counts.reduce([Double](repeating: 0, count: losses.count)) { zip($0, $1).map { $0 + Double($1) } }
         try group.sum(&totals)
+        let rows = totals.map { Int($0) }
         var sums = [Double](repeating: 0, count: outputNames.count), diverged: (loss: Double, inputs: HostInputs)?
         for (index, batch) in batches.enumerated() {
             var inputs = batch.inputs
-            losses.weigh(&inputs, counts[index], of: totals)
+            losses.weigh(&inputs, counts[index], of: rows)
             if let targets, !targetNames.isEmpty { inputs.floats.merge(try targets(targetNames, inputs, batch.examples)) { $1 } }
             let isLast = index == batches.count - 1
             let outputs = try executor.run(

@@ -7,6 +7,7 @@ import ShrinkCheckpoints
 /// One process at a time works in it.
 public final class RunDirectory {
     public let path: String
+    /// Negative when another process has it.
     private let lock: Int32
 
     public var recipePath: String { path + "/recipe.yaml" }
@@ -19,6 +20,7 @@ public final class RunDirectory {
     /// Makes the directory with its recipe; one that is there must be empty.
     /// - Throws: `TrainingError` `badRun` when something is in it; `CheckpointError` when it cannot be made.
     public static func create(_ path: String, recipe: String) throws -> RunDirectory {
+        let isNew = !Directory.isDirectory(path)
         try Directory.make(path)
         guard Directory.isDirectory(path) else { throw TrainingError(.inputOutput, path, "is not a directory") }
         // What a run leaves that was killed before its recipe was complete.
@@ -27,10 +29,14 @@ public final class RunDirectory {
             throw TrainingError(
                 .badRun, path, isRun ? "there is a run already; go on with it by --resume, or choose another directory" : "is not empty; choose another directory")
         }
-        try Directory.make(path + "/data")
-        try Directory.make(path + "/checkpoints")
-        try ReplacementFile.write(Array(recipe.utf8), to: path + "/recipe.yaml")
-        return try RunDirectory(path)
+        do {
+            try ReplacementFile.write(Array(recipe.utf8), to: path + "/recipe.yaml")
+            return try RunDirectory(path)
+        } catch {
+            discard(path)
+            if isNew { rmdir(path) }
+            throw error
+        }
     }
 
     /// Opens the directory of a run.
@@ -50,11 +56,22 @@ public final class RunDirectory {
         try Directory.make(path + "/checkpoints")
     }
 
+    /// The directory of a run that the first process of a group has opened, for the others to read.
+    public init(openedByFirst path: String) {
+        self.path = path
+        lock = -1
+    }
+
     /// Takes away what `create` made and what has been put there since: nothing came of the run.
     public func discard() {
-        for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
+        guard lock >= 0 else { return }
+        Self.discard(path)
         rmdir(path)
     }
 
-    deinit { close(lock) }
+    private static func discard(_ path: String) {
+        for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
+    }
+
+    deinit { if lock >= 0 { close(lock) } }
 }

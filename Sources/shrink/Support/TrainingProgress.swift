@@ -6,6 +6,9 @@ final class TrainingProgress {
     private let quiet: Bool
     private let steps: Int
     private var tokens = 0
+    /// What steps took, without validation and checkpoints.
+    private var stepSeconds = 0.0
+    private var lastEvent = Progress.now()
     private var firstStep: Int?
     private let start = Progress.now()
     private var loss: Double?
@@ -17,18 +20,21 @@ final class TrainingProgress {
     }
 
     func show(_ event: TrainingLoop.Event) {
+        let now = Progress.now()
+        defer { lastEvent = now }
         switch event {
         case .step(let step, let epoch, let result, _):
             if firstStep == nil { firstStep = step - 1 }
             tokens += result.tokens
+            stepSeconds += now - lastEvent
             // What one sees is a mean over the last steps: a single batch says little.
             loss = loss.map { $0 * 0.95 + result.loss * 0.05 } ?? result.loss
-            let elapsed = Progress.now() - start, done = step - (firstStep ?? 0)
+            let elapsed = now - start, done = step - (firstStep ?? 0)
             let left = elapsed / Double(done) * Double(steps - step)
             progress.show(
                 step, of: steps,
                 "step \(step) of \(steps), epoch \(Format.decimal(epoch, 2)), loss \(Format.decimal(loss ?? 0, 4)), "
-                    + "\(Int(min(Double(tokens) / max(elapsed, 1e-9), 1e15))) tokens/s, \(Progress.duration(left)) left")
+                    + "\(Int(min(Double(tokens) / max(stepSeconds, 1e-9), 1e15))) tokens/s, \(Progress.duration(left)) left")
         case .validating(let done, let count):
             progress.show(done, of: count, "validation, \(done) of \(count) examples")
         case .validated(let step, let figures, let isBest):

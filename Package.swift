@@ -57,6 +57,10 @@ let package = Package(
         .executableTarget(
             name: "training-benchmark", dependencies: ["ShrinkTraining", "ShrinkCompute", "ShrinkGraph", "ShrinkModels", "ShrinkPasses"],
             path: "Tools/training-benchmark"),
+        // Writes the models that Tools/check-exports compares with transformers; not installed.
+        .executableTarget(
+            name: "export-samples", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkGraph", "ShrinkCheckpoints"], path: "Tools/exports",
+            exclude: ["check.py"]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),

@@ -1,5 +1,6 @@
 /* The kernels, for the instruction set that the including file has set. */
 #include "vectors.h"
+#include "recurrent.h"
 
 static void add(const float *a, const float *b, float *y, size_t count) { EACH(count, PUT(y, GET(a) + GET(b));); }
 static void multiply(const float *a, const float *b, float *y, size_t count) { EACH(count, PUT(y, GET(a) * GET(b));); }
@@ -295,5 +296,5 @@ static double sum_of_squares(const float *x, size_t count) {
 const host_kernels TABLE = {
     add, multiply, scale, add_row, unary, unary_gradient, gate, gate_gradient, norm, norm_gradient, add_rows, softmax, softmax_gradient,
     row_dots, rotary, l2_normalize, l2_normalize_gradient, cross_entropy, soft_targets, squared_error, cosine, adamw, momentum,
-    sum_of_squares,
+    sum_of_squares, recurrent_pack, recurrent, recurrent_pack_back, recurrent_gradient,
 };

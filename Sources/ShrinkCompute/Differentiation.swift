@@ -59,6 +59,8 @@ struct Differentiator {
     private(set) var sums: [NodeID: ValueID] = [:]
     /// The log-sum-exps that an attention saves, by node; and those of its second computation.
     private(set) var logSumExps: [NodeID: ValueID] = [:]
+    /// The further results of a recurrence, by node.
+    private(set) var savedStates: [NodeID: [ValueID]] = [:]
 
     init(_ source: Graph, parameters: Set<String>, _ recompute: Recomputation) throws(GraphError) {
         self.source = source
@@ -181,6 +183,9 @@ struct Differentiator {
         case .attention(var attention) where needsMore:
             attention.savesLogSumExp = true
             operation = .attention(attention)
+        case .recurrent(var recurrent) where needsMore:
+            recurrent.savesStates = true
+            operation = .recurrent(recurrent)
         default: break
         }
         let names = isCopy ? nil : node.results.map(name)
@@ -192,6 +197,7 @@ struct Differentiator {
         case .layerNorm(let norm) where norm.keepsSum: sums[id] = results.last
         case .rmsNorm(let norm) where norm.keepsSum: sums[id] = results.last
         case .attention(let attention) where attention.savesLogSumExp: logSumExps[id] = results.last
+        case .recurrent(let recurrent) where recurrent.savesStates: savedStates[id] = recurrent.cell == .rnn ? [] : Array(results.suffix(2))
         default: break
         }
     }

@@ -168,7 +168,10 @@ extension Operation {
         case .lossGradient: result == 0 ? [1] : []
         case .outerProduct, .embeddingGradient: [2]
         case .sumRows: [1]
-        case .embedding, .linear, .attention, .selectToken, .meanTokens, .loss, .attentionGradient, .poolGradient: []
+        case .recurrent(let recurrent): result == (recurrent.cell == .rnn ? 0 : recurrent.savesStates ? count - 2 : -1) ? [0] : []
+        case .recurrentGradient(let payload) where payload.recurrent.cell == .rnn: result == 0 ? [0] : []
+        case .recurrentGradient(let payload): result == 0 ? [2] : payload.recurrent.cell == .gru && result == count - 1 ? [3] : []
+        case .embedding, .linear, .attention, .selectToken, .meanTokens, .concatenate, .columns, .loss, .attentionGradient, .poolGradient: []
         }
     }
 }

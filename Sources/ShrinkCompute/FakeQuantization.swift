@@ -31,7 +31,8 @@ enum FakeQuantization {
         }
     }
 
-    private static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) -> Float {
+    /// One group; gives back the step.
+    static func activations(_ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, width: Int) -> Float {
         var low: Float = 0, high: Float = 0
         for index in 0..<width {
             low = min(low, input[index])

@@ -37,6 +37,19 @@ extension Differentiator {
             for input in all { values.append(try saved(input)) }
             let gradients = try add(.attentionGradient(AttentionGradient(attention)), values, node)
             for (gradient, input) in zip(gradients, all) { contribute(gradient, to: input) }
+        case .recurrent(let recurrent):
+            let hasBias = recurrent.hasBias(inputs.map { source[$0].type })
+            var values = [dy, try saved(node.results[0])] + savedStates[id]!
+            for input in [inputs[1]] + inputs.dropFirst(hasBias ? 3 : 2) { values.append(try saved(input)) }
+            let gradients = try add(.recurrentGradient(RecurrentGradient(recurrent, hasBias: hasBias)), values, node)
+            for (gradient, input) in zip(gradients, inputs.prefix(hasBias ? 3 : 2)) { contribute(gradient, to: input) }
+        case .concatenate:
+            var start = 0
+            for input in inputs {
+                let count = source[input].type.width ?? 0
+                if isNeeded(input) { contribute(try add(.columns(Columns(start: start, count: count)), [dy], node)[0], to: input) }
+                start += count
+            }
         case .rotary(var rotary):
             rotary.isInverse.toggle()
             contribute(try add(.rotary(rotary), [dy, saved(inputs[1]), saved(inputs[2])], node)[0], to: inputs[0])
@@ -60,8 +73,8 @@ extension Differentiator {
             let operation = Operation.l2NormalizeGradient(L2NormalizeGradient(epsilon: norm.epsilon))
             contribute(try add(operation, [dy, saved(inputs[0])], node)[0], to: inputs[0])
         case .layerNorm, .rmsNorm: break
-        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
-            .attentionGradient, .l2NormalizeGradient, .poolGradient:
+        case .columns, .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
+            .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient:
             throw noGradient(node, node.operation.mnemonic)
         }
     }

@@ -32,44 +32,53 @@ public final class HostThreads: @unchecked Sendable {
         memory.deallocate()
     }
 
-    /// Tasks that threads take one after the other.
+    /// What every thread of a run does.
     private final class Work {
-        let tasks: Int
-        let body: (Int, Int) -> Void
-        private let next = Atomic<Int>(0)
+        let body: (Int) -> Void
+        init(_ body: @escaping (Int) -> Void) { self.body = body }
+    }
 
-        init(_ tasks: Int, _ body: @escaping (Int, Int) -> Void) {
-            self.tasks = tasks
-            self.body = body
+    private final class Counter {
+        let next = Atomic<Int>(0)
+    }
+
+    /// Runs `body` once for every number below `count`, each on a thread of its own.
+    private func run(_ count: Int, _ body: (_ worker: Int) -> Void) {
+        guard let pool, count > 1 else {
+            for worker in 0..<count { body(worker) }
+            return
         }
+        withoutActuallyEscaping(body) { body in
+            let work = Work(body)
+            turn.withLock { _ in
+                shrink_pool_run(
+                    UnsafeMutableRawPointer(pool), count,
+                    { context, worker in
+                        guard let context else { return }
+                        Unmanaged<Work>.fromOpaque(context).takeUnretainedValue().body(worker)
+                    }, Unmanaged.passUnretained(work).toOpaque())
+            }
+        }
+    }
 
-        func perform(worker: Int) {
+    /// Runs `body` for every task below `tasks`, which threads take one after the other. The second argument is a
+    /// number below `count` that no other thread has at the same time. Not from within a task.
+    public func forEach(_ tasks: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
+        let counter = Counter()
+        run(min(count, tasks)) { worker in
             while true {
-                let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                let task = counter.next.wrappingAdd(1, ordering: .relaxed).oldValue
                 if task >= tasks { return }
                 body(task, worker)
             }
         }
     }
 
-    /// Runs `body` for every task below `tasks`. The second argument is a number below `count` that no
-    /// other thread has at the same time. Not from within a task.
-    public func forEach(_ tasks: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
-        guard let pool, tasks > 1 else {
-            for task in 0..<tasks { body(task, 0) }
-            return
-        }
-        withoutActuallyEscaping(body) { body in
-            let work = Work(tasks, body)
-            turn.withLock { _ in
-                shrink_pool_run(
-                    UnsafeMutableRawPointer(pool), min(count, tasks),
-                    { context, worker in
-                        guard let context else { return }
-                        Unmanaged<Work>.fromOpaque(context).takeUnretainedValue().perform(worker: worker)
-                    }, Unmanaged.passUnretained(work).toOpaque())
-            }
-        }
+    /// Runs `body` for one range of each thread, the same whenever it is asked for the same number: what a thread
+    /// reads there again is in its cache.
+    public func forShares(_ tasks: Int, _ body: (_ share: Range<Int>) -> Void) {
+        let shares = min(count, tasks)
+        run(shares) { share in body(share * tasks / shares..<(share + 1) * tasks / shares) }
     }
 
     /// Runs `body` for ranges of rows that are some ten thousand floats each.

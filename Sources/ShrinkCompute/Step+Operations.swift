@@ -22,6 +22,7 @@ extension Step {
         case .attention(let payload):
             try attention(payload, node)
             if payload.alsoQuantized { try quantize(results[0], into: results[1]) }
+        case .recurrent(let payload): try recurrent(payload, node)
         case .rotary(let payload): try rotary(node, payload)
         case .unary(let payload):
             let x = try pointer(inputs[0]), y = try pointer(results[0]), function = payload.function.kernel
@@ -48,6 +49,14 @@ extension Step {
         case .scale(let payload):
             let x = try pointer(inputs[0]), y = try pointer(results[0])
             threads.forElements(count(results[0])) { kernels.scale(x + $0.lowerBound, Float(payload.factor), y + $0.lowerBound, $0.count) }
+        case .concatenate(let payload):
+            try concatenate(node)
+            if payload.alsoQuantized { try quantize(results[0], into: results[1]) }
+        case .columns(let payload):
+            let x = try pointer(inputs[0]) + payload.start, y = try pointer(results[0]), from = width(inputs[0]), width = payload.count
+            threads.forRows(rows(results[0]), width: width) {
+                for row in $0 { (y + row * width).update(from: x + row * from, count: width) }
+            }
 
         case .loss(let payload): try loss(payload, node, inputs[...], gradient: nil, into: results[0])
         case .lossGradient(let payload): try loss(payload.loss, node, inputs[1...], gradient: (pointer(inputs[0]).pointee, results[0]), into: results[1])
@@ -77,6 +86,7 @@ extension Step {
                 kernels.gate_gradient(function, dy + start, a + start, b + start, da + start, db + start, $0.count)
             }
         case .attentionGradient(let payload): try attentionGradient(payload.attention, node)
+        case .recurrentGradient(let payload): try recurrentGradient(payload, node)
         case .l2NormalizeGradient(let payload):
             let dy = try pointer(inputs[0]), x = try pointer(inputs[1]), dx = try pointer(results[0]), width = width(results[0])
             threads.forRows(rows(results[0]), width: width) {
@@ -87,7 +97,7 @@ extension Step {
         }
     }
 
-    private func quantize(_ x: ValueID, into result: ValueID, groups: Int = 1) throws {
+    func quantize(_ x: ValueID, into result: ValueID, groups: Int = 1) throws {
         let steps = HostTensor(shape: [rows(x), groups])
         self.steps[result] = steps
         FakeQuantization.activations(try pointer(x), try pointer(result), steps: steps.base, rows: rows(x), width: width(x), groups: groups, on: threads)
@@ -126,6 +136,18 @@ extension Step {
                 let target = table + row * width + column
                 kernels.add(target, dy + position * width + column, target, count)
             }
+        }
+    }
+
+    private func concatenate(_ node: Graph.Node) throws {
+        let y = try pointer(node.results[0]), total = width(node.results[0])
+        var start = 0
+        for input in node.inputs {
+            let x = try pointer(input), width = width(input), y = y + start
+            threads.forRows(rows(input), width: width) {
+                for row in $0 { (y + row * total).update(from: x + row * width, count: width) }
+            }
+            start += width
         }
     }
 
@@ -169,7 +191,7 @@ extension Step {
     }
 
     /// Sums over rows in blocks of a size that follows from the width, the blocks' sums added in their order.
-    private func sumOverRows(
+    func sumOverRows(
         _ rows: Int, width: Int, _ targets: [(pointer: UnsafeMutablePointer<Float>, beta: Float)],
         _ body: (Range<Int>, [UnsafeMutablePointer<Float>?]) -> Void
     ) {

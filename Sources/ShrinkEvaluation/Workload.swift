@@ -37,8 +37,12 @@ public struct Workload: Equatable, Sendable {
                 for cache in [k, v] where cache.storage == .state {
                     byteCount += (before + count) * Double(cache.rowByteCount)
                 }
+            case .recurrent:
+                // The gates' products with h, token after token.
+                guard let weight = operands[1], weight.type == .packedInt8 else { break }
+                int8Operations += 2 * Double(tokens) * Double(weight.rows) * Double(weight.columns)
             case .rotary: continue  // its angles are looked up by position and weigh nothing
-            case .norm, .quantize, .activate, .binary, .selectRow, .meanRows, .l2Normalize: break
+            case .norm, .quantize, .activate, .binary, .selectRow, .meanRows, .l2Normalize, .concatenate: break
             }
             for (operand, record) in zip(instruction.operands.indices, operands) {
                 guard let record, record.storage == .weights, seen.insert(instruction.operands[operand]).inserted else { continue }

@@ -15,6 +15,8 @@
 /// | selectRow | x, out | 0 first, 1 last | |
 /// | meanRows | x, out | | |
 /// | l2Normalize | x, out | | epsilon |
+/// | recurrent | x, weight, scale?, sum?, bias?, carry, out?, quantizedOut? | `RecurrentCell`, reversed 0/1 | |
+/// | concatenate | a, b, out?, quantizedOut? | | |
 public enum Opcode: UInt16, Sendable, CaseIterable {
     /// out[t] (+)= table[index(t) + offset]; `table` is packed, `scale` belongs to int8 tables.
     case embed = 0
@@ -42,6 +44,37 @@ public enum Opcode: UInt16, Sendable, CaseIterable {
     /// out = (Σ over rows in ascending order of x) × (1 / rows).
     case meanRows = 9
     case l2Normalize = 10
+    /// A recurrent layer over the rows of x, which are the gates' share of the input (W_ih·x[t] + b_ih), first to last
+    /// or, reversed, last to first; see `RecurrentCell`. `weight`, `scale`, `sum` and `bias` are W_hh and b_hh as of `linear`;
+    /// with a packedInt8 weight h[t − 1] is quantized as a row. `carry` holds h, then c of an LSTM, between the tokens:
+    /// `carry` storage in entry points with state, else `fixed`, and 0 at the start. out[t] = h[t].
+    case recurrent = 11
+    /// Rows of a, each followed by that of b, to float and/or quantized rows.
+    case concatenate = 12
+}
+
+/// With s = W_hh·h[t − 1] + b_hh and σ the sigmoid; the operation order is that of the kernels `add`, `mul`, … named by
+/// each sign, left to right unless there are parentheses.
+public enum RecurrentCell: Int32, Sendable {
+    /// h[t] = tanh(x + s)
+    case tanh = 0
+    /// r, z = σ(x + s); n = tanh(x + r·s); h[t] = n + z·(h[t − 1] − n). Gates r, z, n (Cho et al. 2014, in PyTorch's variant).
+    case gru = 1
+    /// i, f, o = σ(x + s); g = tanh(x + s); c[t] = f·c[t − 1] + i·g; h[t] = o·tanh(c[t]). Gates i, f, g, o
+    /// (Gers et al. 2000, without peepholes).
+    case lstm = 2
+
+    /// Rows of W_hh for each element of h.
+    public var gateCount: Int {
+        switch self {
+        case .tanh: 1
+        case .gru: 3
+        case .lstm: 4
+        }
+    }
+
+    /// Rows that are carried from token to token.
+    public var carriedRowCount: Int { self == .lstm ? 2 : 1 }
 }
 
 public enum EmbedIndex: Int32, Sendable {

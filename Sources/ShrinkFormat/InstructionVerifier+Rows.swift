@@ -20,7 +20,7 @@ extension InstructionVerifier {
         let needed: Int
         switch index {
         case .tokens: needed = Int(program.header.vocabularySize)
-        case .positions: needed = Int(entry.kind.isIncremental ? program.header.maximumPositions : entry.maximumTokens)
+        case .positions: needed = try positionCount()
         case .segments: needed = 1
         }
         guard first + needed <= rows else { throw fail("instruction: the table of an embedding has too few rows") }
@@ -58,8 +58,8 @@ extension InstructionVerifier {
             guard x.tensor.storage == .tokens else { throw fail("instruction: state is written by rows of tokens only") }
         case .tokens, .fixed:
             guard out.hasRows(of: x) else { throw fail("instruction: its output has other rows") }
-        case .weights:
-            throw fail("instruction: it writes to the weights")
+        case .weights, .carry:
+            throw fail("instruction: it writes to the weights or the carry")
         }
         effects.read(x.index)
         effects.write(out.index, mayReplaceInput: false)
@@ -77,6 +77,15 @@ extension InstructionVerifier {
             try checkNoOperand(1)
         }
         try outputs(float: 2, quantized: 3, like: a, width: a.width, mayReplaceInput: true)
+    }
+
+    mutating func verifyConcatenate() throws(RuntimeError) {
+        let a = try floatRows(0)
+        let b = try floatRows(1)
+        guard b.hasRows(of: a) else { throw fail("instruction: operands of different shapes") }
+        effects.read(a.index)
+        effects.read(b.index)
+        try outputs(float: 2, quantized: 3, like: a, width: a.width &+ b.width, mayReplaceInput: false)
     }
 
     mutating func verifyBinary() throws(RuntimeError) {
@@ -97,10 +106,11 @@ extension InstructionVerifier {
         guard RotaryKind(rawValue: record.integers[0]) != nil else { throw fail("instruction: unknown kind of rotation") }
         let headSize = Int(x.tensor.columns)
         guard x.tensor.storage == .tokens, headSize % 2 == 0 else { throw fail("instruction: a rotation of heads of odd size") }
+        let positions = try positionCount()
         for position in 1...2 {
             let table = try operand(position)
             guard table.tensor.storage == .weights, table.tensor.type == .float32, table.width == headSize / 2,
-                table.tensor.rows >= program.header.maximumPositions
+                Int(table.tensor.rows) >= positions
             else { throw fail("instruction: a table of angles has another shape or type") }
         }
         effects.read(x.index)

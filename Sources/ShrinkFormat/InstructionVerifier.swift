@@ -41,6 +41,8 @@ struct InstructionVerifier {
         case .selectRow: try verifySelectRow()
         case .meanRows: try verifyMeanRows()
         case .l2Normalize: try verifyL2Normalize()
+        case .recurrent: try verifyRecurrent()
+        case .concatenate: try verifyConcatenate()
         }
     }
 
@@ -82,7 +84,7 @@ struct InstructionVerifier {
             guard let end = tensor.arenaEnd, end <= entry.arenaFixedBytes else {
                 throw fail("instruction: a tensor outside the arena of its entry point")
             }
-        case .state:
+        case .state, .carry:
             guard entry.kind.isIncremental else { throw fail("instruction: state in an entry point that has none") }
         }
         return Operand(index: Int(index), tensor: tensor)
@@ -137,6 +139,13 @@ struct InstructionVerifier {
         }
     }
 
+    /// The positions that tokens of this entry point can have.
+    func positionCount() throws(RuntimeError) -> Int {
+        guard entry.kind.isIncremental else { return Int(entry.maximumTokens) }
+        guard let limit = program.header.positionLimit else { throw fail("instruction: positions where there is no last one") }
+        return limit
+    }
+
     // MARK: Parameters
 
     func flag(_ position: Int) throws(RuntimeError) -> Bool {
@@ -168,6 +177,8 @@ extension Opcode {
         case .selectRow: (2, 1, 0)
         case .meanRows: (2, 0, 0)
         case .l2Normalize: (2, 0, 1)
+        case .recurrent: (8, 2, 0)
+        case .concatenate: (4, 0, 0)
         }
     }
 }

@@ -93,7 +93,7 @@ struct LiveTensors {
         for w in 0..<effects.writeCount {
             guard let output = program.tensor(effects.writes[w]) else { continue }
             let region = Region(effects.writes[w], output)
-            if output.storage == .state, overlapsLive(region) {
+            if output.storage == .state || output.storage == .carry, overlapsLive(region) {
                 // It would also change what earlier positions hold, by how the tokens were split.
                 throw fail("instruction: state is written twice")
             }

@@ -11,7 +11,8 @@ public enum Program {
     /// Until 1.0 the reader takes exactly this version; from 1.0 on it reads every older one.
     public static let majorVersion: UInt16 = 0
     /// 0.2: shares of quantized attention have 16 bits (`attention_q8` of the kernels).
-    public static let minorVersion: UInt16 = 2
+    /// 0.3: `recurrent` and `concatenate`, carried state, programs without a longest context.
+    public static let minorVersion: UInt16 = 3
 
     /// Output channels that lie together in packed weights; see `shrink_kernels.h`.
     public static let channelBlock = 32
@@ -35,13 +36,19 @@ public struct ProgramHeader: Equatable, Sendable {
     public var labelCount: UInt32 = 0
     public var stringByteCount: UInt32 = 0
     public var vocabularySize: UInt32 = 0
-    /// The longest context the model was made for; a session may ask for less.
+    /// The longest context the model was made for; a session may ask for less. 0: there is no longest
+    /// one, for nothing depends on a token's position or grows with their number.
     public var maximumPositions: UInt32 = 0
     public var weightByteCount: UInt64 = 0
     /// Bytes of state (the KV cache) for each position of a session's context.
     public var stateBytesPerPosition: UInt64 = 0
+    /// Bytes of state whatever the context (what recurrent layers carry from token to token).
+    public var carryByteCount: UInt64 = 0
 
     public init() {}
+
+    /// The longest context; nil: there is none.
+    public var positionLimit: Int? { maximumPositions == 0 ? nil : Int(maximumPositions) }
 }
 
 /// Where a tensor's bytes are.
@@ -54,6 +61,8 @@ public enum TensorStorage: UInt8, Sendable {
     case fixed = 2
     /// One row for each position of the context, kept between steps; starts at `offset` × (context of the session).
     case state = 3
+    /// A fixed number of rows kept between steps, `offset` bytes into the carry; all 0 before the first token.
+    case carry = 4
 }
 
 /// What a tensor's elements are. Row sizes are given by `TensorRecord.rowByteCount`.

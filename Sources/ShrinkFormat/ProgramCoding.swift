@@ -47,6 +47,7 @@ extension ProgramHeader {
         cursor.write(UInt32(0))
         cursor.write(weightByteCount)
         cursor.write(stateBytesPerPosition)
+        cursor.write(carryByteCount)
         cursor.fill(to: Self.byteCount)
     }
 
@@ -68,6 +69,7 @@ extension ProgramHeader {
         guard reader.read(UInt32.self) == 0 else { return nil }
         weightByteCount = reader.read()
         stateBytesPerPosition = reader.read()
+        carryByteCount = reader.read()
         guard reader.isZero(to: Self.byteCount) else { return nil }
     }
 }

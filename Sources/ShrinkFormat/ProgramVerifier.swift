@@ -54,8 +54,7 @@ public enum ProgramVerifier {
         guard header.instructionCount <= Limit.instructions, header.tensorCount <= Limit.tensors,
             header.labelCount <= Limit.labels, header.entryCount >= 1, header.entryCount <= Limit.entries
         else { throw RuntimeError(.invalidArtifact, "header: a count is out of range", 0) }
-        guard header.vocabularySize >= 1, header.vocabularySize <= Limit.rows, header.maximumPositions >= 1,
-            header.maximumPositions <= Limit.rows
+        guard header.vocabularySize >= 1, header.vocabularySize <= Limit.rows, header.maximumPositions <= Limit.rows
         else { throw RuntimeError(.invalidArtifact, "header: vocabulary or positions out of range", 0) }
         guard UInt64(exactly: weightByteCount) == header.weightByteCount else {
             throw RuntimeError(.invalidArtifact, "header: the weights entry has another size", weightByteCount)
@@ -63,6 +62,12 @@ public enum ProgramVerifier {
         guard header.stateBytesPerPosition <= Limit.regionBytes,
             header.stateBytesPerPosition % UInt64(Program.rowAlignment) == 0
         else { throw RuntimeError(.invalidArtifact, "header: the state size is out of range or unaligned", 0) }
+        guard header.carryByteCount <= Limit.regionBytes, header.carryByteCount % UInt64(Program.rowAlignment) == 0 else {
+            throw RuntimeError(.invalidArtifact, "header: the size of the carry is out of range or unaligned", 0)
+        }
+        guard header.positionLimit != nil || header.stateBytesPerPosition == 0 else {
+            throw RuntimeError(.invalidArtifact, "header: state for every position without a last one", 0)
+        }
     }
 
     private static func verifyTensors(_ program: ProgramView) throws(RuntimeError) {
@@ -126,7 +131,7 @@ public enum ProgramVerifier {
         guard entry.instructionCount >= 1, end <= Int(program.header.instructionCount) else {
             throw RuntimeError(.invalidArtifact, "entry point: instructions out of range", index)
         }
-        guard entry.maximumTokens >= 1, entry.maximumTokens <= program.header.maximumPositions else {
+        guard entry.maximumTokens >= 1, Int(entry.maximumTokens) <= program.header.positionLimit ?? Limit.rows else {
             throw RuntimeError(.invalidArtifact, "entry point: maximum tokens out of range", index)
         }
         guard entry.arenaBytesPerToken <= Limit.regionBytes, entry.arenaFixedBytes <= Limit.regionBytes,

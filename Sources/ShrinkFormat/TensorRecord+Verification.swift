@@ -29,17 +29,21 @@ extension TensorRecord {
     private func arenaProblem(in header: ProgramHeader) -> StaticString? {
         guard type == .float32 || type == .quantizedRow else { return "tensor: activations of this type do not exist" }
         guard offset % UInt64(Program.rowAlignment) == 0 else { return "tensor: unaligned offset" }
-        guard storage == .fixed ? rows >= 1 && rows <= ProgramVerifier.Limit.rows : rows == 0 else {
+        guard hasFixedRows ? rows >= 1 && rows <= ProgramVerifier.Limit.rows : rows == 0 else {
             return "tensor: rows out of range"
         }
         guard let end = arenaEnd else { return "tensor: too large" }
         if storage == .state, end > header.stateBytesPerPosition { return "tensor: outside the state" }
+        if storage == .carry, end > header.carryByteCount { return "tensor: outside the carry" }
         return end > ProgramVerifier.Limit.regionBytes ? "tensor: too large" : nil
     }
 
+    /// Whether `rows` says how many there are; else tokens or positions do.
+    private var hasFixedRows: Bool { storage == .fixed || storage == .carry }
+
     /// Bytes outside the weights: per token or position, or of all rows of a fixed tensor. Rows have
     /// at most 2^24 elements of at most 32 bytes, and there are at most 2^24 rows.
-    var arenaByteCount: UInt64 { storage == .fixed ? UInt64(rows) &* rowByteCount : rowByteCount }
+    var arenaByteCount: UInt64 { hasFixedRows ? UInt64(rows) &* rowByteCount : rowByteCount }
 
     /// The end of the tensor in the units of its offset; nil on overflow.
     var arenaEnd: UInt64? {

@@ -47,6 +47,8 @@ public struct GraphPatch {
     /// Every reader of `old`, outputs and inserted nodes included, reads `new` from now on.
     public mutating func replace(_ old: ValueID, with new: ValueID) { replacements[old] = new }
 
+    public mutating func setOperation(of node: NodeID, to operation: Operation) { graph.nodes[node.index].operation = operation }
+
     public mutating func setInputs(of node: NodeID, to inputs: [ValueID]) { graph.nodes[node.index].inputs = inputs }
 
     public mutating func setQuantization(_ quantization: WeightQuantization?, of value: ValueID) {

@@ -50,6 +50,11 @@ public enum JSON: Sendable, Equatable {
 }
 
 extension JSON {
+    /// An object with these members in their order; of two with one key the first counts.
+    public static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
+        .object(members.reduce(into: Object()) { $0.append($1.key, $1.value) })
+    }
+
     /// The member `key` of an object; nil for other values, for a missing member and for `null`.
     public subscript(key: String) -> JSON? {
         guard case .object(let object) = self, let value = object[key], value != .null else { return nil }

@@ -28,7 +28,7 @@ public struct HuggingFaceWriter {
         self.numbers = numbers
         var files = try tokenizer ?? model.directory.map(Self.tokenizerFiles) ?? []
         if let directory = model.directory { files += try Self.read(Self.licenseNames, in: directory) }
-        if let pooling = model.pooling, model.task == .encoding { files += try Self.sentenceFiles(pooling, self.model) }
+        if let pooling = model.pooling, model.graph.output(named: "embedding") != nil { files += try Self.sentenceFiles(pooling, self.model) }
         self.files = files
     }
 

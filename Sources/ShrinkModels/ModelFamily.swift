@@ -76,7 +76,7 @@ extension ModelFamily {
 }
 
 enum ModelFamilies {
-    static let all: [any ModelFamily.Type] = [LlamaFamily.self, BERTFamily.self, GPT2Family.self]
+    static let all: [any ModelFamily.Type] = [LlamaFamily.self, BERTFamily.self, GPT2Family.self, RecurrentFamily.self]
 
     /// The family of `model_type`.
     static func family(_ config: ModelConfig) throws -> any ModelFamily.Type {

@@ -46,9 +46,9 @@ struct TensorCollector {
         return try builder.parameter(name, ValueType(.float32, shape.map(Dimension.fixed)), tensor.parameter)
     }
 
-    /// Keeps a tensor that no output needs for when the model is saved, or makes it for a fresh model.
+    /// Keeps a tensor that no output needs for when the model is saved, or makes it, where that is allowed.
     mutating func carry(_ name: String, _ shape: [Int], _ initially: InitialValues) throws {
-        guard contains(name) || isFresh else { return }
+        guard offers(name) else { return }
         carried.append(try tensor(name, shape, initially))
     }
 

@@ -8,12 +8,13 @@ import ShrinkGraph
 struct Lowering {
     let graph: Graph
     let output: ValueID
-    private let maximumPositions: Int
+    private let kind: EntryRecord.Kind
+    private let maximumPositions: Int?
     private let uses: [Int]
     private let lastUse: [Int]
     private var groups: [Int: Int] = [:]
     private var tensors: [ValueID: Int] = [:]
-    private var attentionCount: [String: Int] = [:]
+    private var stateCount: [String: Int] = [:]
 
     /// Arena tensors of this entry point, before they have offsets.
     private var arena: [(record: TensorRecord, life: ClosedRange<Int>)] = []
@@ -22,11 +23,11 @@ struct Lowering {
 
     /// Fills `program` and `weights` with one more entry point.
     static func lower(
-        _ entry: PackedModel.EntryPoint, output: ValueID, maximumPositions: Int, program: inout ProgramImage,
+        _ entry: PackedModel.EntryPoint, output: ValueID, maximumPositions: Int?, program: inout ProgramImage,
         weights: inout WeightTable
     ) throws {
         let graph = entry.graph
-        var lowering = Lowering(graph, output: output, maximumPositions: maximumPositions, program.states)
+        var lowering = Lowering(graph, entry.kind, output: output, maximumPositions: maximumPositions, program.states)
         for id in graph.order {
             do {
                 try lowering.lower(id, &weights)
@@ -43,8 +44,9 @@ struct Lowering {
     /// Tensors of `state` storage by the name of the parameter-free value they keep; entry points share them.
     var states: StateTable
 
-    private init(_ graph: Graph, output: ValueID, maximumPositions: Int, _ states: StateTable) {
+    private init(_ graph: Graph, _ kind: EntryRecord.Kind, output: ValueID, maximumPositions: Int?, _ states: StateTable) {
         self.graph = graph
+        self.kind = kind
         self.output = output
         self.maximumPositions = maximumPositions
         self.states = states
@@ -185,8 +187,11 @@ struct Lowering {
             let x = try read(node.inputs[0])
             emit(.l2Normalize, [x, try define(node.results[0])], floats: [Float(norm.epsilon)])
         case .scale: throw PackingError(.unsupported, "the runtime does not scale values; fold the factor into a weight")
+        case .recurrent(let recurrent): try lower(recurrent, node, &weights)
+        case .concatenate(let concatenate): try lower(concatenate, node)
+        case .columns: throw PackingError(.unsupported, "the runtime has no \(node.operation.mnemonic)")
         case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
-            .attentionGradient, .l2NormalizeGradient, .poolGradient:
+            .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient:
             throw PackingError(.unsupported, "this operation is for training; pack the graph without losses and gradients")
         }
     }
@@ -269,7 +274,7 @@ struct Lowering {
             x = copy
         }
         let kind: RotaryKind = switch rotary.layout { case .half: .half; case .pairs: .pairs }
-        let angles = try node.inputs.dropFirst().map { try weights.vector(graph[$0], maximumRows: maximumPositions) }
+        let angles = try node.inputs.dropFirst().map { try weights.vector(graph[$0], maximumRows: maximumPositions ?? .max) }
         emit(.rotary, [x] + angles, integers: [kind.rawValue])
     }
 
@@ -286,9 +291,7 @@ struct Lowering {
         }
         try refuseLengths(node, after: 3)
         let q = try read(node.inputs[0])
-        // Nodes of one origin are told apart by their order, which all entry points of a model share.
-        let ordinal = attentionCount[node.origin, default: 0]
-        attentionCount[node.origin] = ordinal + 1
+        let name = nameOfState(node)
         var kept: [UInt32] = []
         for (value, role) in [(node.inputs[1], "k"), (node.inputs[2], "v")] {
             guard attention.isCausal else {
@@ -297,7 +300,7 @@ struct Lowering {
             }
             var record = try record(for: value)
             record.storage = .state
-            let state = Self.stateBase + (try states.index(of: "\(node.origin)#\(ordinal).\(role)", record))
+            let state = Self.stateBase + (try states.index(of: "\(name).\(role)", record))
             emit(.quantize, [try read(try sourceOfState(value)), state])
             kept.append(state)
         }
@@ -306,6 +309,67 @@ struct Lowering {
         emit(
             .attention, [q, kept[0], kept[1], out, quantized], integers: [attention.isCausal ? 1 : 0],
             floats: [Float(attention.scale)])
+    }
+
+    /// Nodes of one origin are told apart by their order, which all entry points of a model share.
+    private mutating func nameOfState(_ node: Graph.Node) -> String {
+        let ordinal = stateCount[node.origin, default: 0]
+        stateCount[node.origin] = ordinal + 1
+        return "\(node.origin)#\(ordinal)"
+    }
+
+    private mutating func lower(_ recurrent: Recurrent, _ node: Graph.Node, _ weights: inout WeightTable) throws {
+        guard !recurrent.savesStates else { throw PackingError(.unsupported, "only gradients need its states; pack the graph without them") }
+        let hasBias = recurrent.hasBias(node.inputs.map { graph[$0].type })
+        try refuseLengths(node, after: hasBias ? 3 : 2)
+        guard !(recurrent.isReversed && kind.isIncremental) else {
+            throw PackingError(.unsupported, "a layer that runs from the last token to the first cannot take them one by one")
+        }
+        let x = try read(node.inputs[0])
+        let weight = graph[node.inputs[1]]
+        guard case .parameter(let parameter) = weight.definition, (parameter.quantization != nil) == recurrent.quantizesState else {
+            throw PackingError(.unsupported, "the runtime needs h and weight both quantized or both float")
+        }
+        var operands: [UInt32?]
+        if recurrent.quantizesState {
+            let int8 = try weights.int8(weight)
+            operands = [x, int8.codes, int8.scale, int8.sum]
+        } else {
+            operands = [x, try weights.float32(weight), nil, nil]
+        }
+        operands.append(hasBias ? try weights.vector(graph[node.inputs[2]]) : nil)
+        let cell: RecurrentCell = switch recurrent.cell { case .rnn: .tanh; case .gru: .gru; case .lstm: .lstm }
+        operands.append(try carry(cell, width: graph[node.results[0]].type.width ?? 0, nameOfState(node)))
+        operands.append(try defineIfRead(node.results[0]))
+        if recurrent.alsoQuantized { operands.append(try defineIfRead(node.results[1])) }
+        emit(.recurrent, operands, integers: [cell.rawValue, recurrent.isReversed ? 1 : 0])
+    }
+
+    /// What a recurrent layer keeps: between steps, or while it runs over a whole input.
+    private mutating func carry(_ cell: RecurrentCell, width: Int, _ name: String) throws -> UInt32 {
+        let record = TensorRecord(
+            type: .float32, storage: kind.isIncremental ? .carry : .fixed, rows: UInt32(cell.carriedRowCount), columns: UInt32(width), offset: 0)
+        if kind.isIncremental { return Self.stateBase + (try states.index(of: name, record)) }
+        arena.append((record, now...now))
+        return Self.arenaBase + UInt32(arena.count - 1)
+    }
+
+    /// More than two rows side by side are put together one by one.
+    private mutating func lower(_ concatenate: Concatenate, _ node: Graph.Node) throws {
+        var joined = try read(node.inputs[0])
+        var record = try record(for: node.inputs[0])
+        for input in node.inputs[1...].dropLast() {
+            record.columns = UInt32(record.rowElements + (graph[input].type.width ?? 0))
+            record.groups = 1
+            let longer = try read(input)
+            arena.append((record, now...now))
+            let result = Self.arenaBase + UInt32(arena.count - 1)
+            emit(.concatenate, [joined, longer, result])
+            joined = result
+        }
+        let last = try read(node.inputs[node.inputs.count - 1])
+        let out = try defineIfRead(node.results[0])
+        emit(.concatenate, [joined, last, out, concatenate.alsoQuantized ? try defineIfRead(node.results[1]) : nil])
     }
 
     /// Whether `value` is a key or value of causal attention and nothing else.
@@ -350,7 +414,7 @@ struct Lowering {
             let buffers = members.map { index in
                 let life = arena[index].life
                 return MemoryPlanner.Buffer(
-                    byteCount: Int(arena[index].record.rowByteCount),
+                    byteCount: Int(arena[index].record.rowByteCount) * max(1, Int(arena[index].record.rows)),
                     life: index == outputIndex ? life.lowerBound...max(instructions.count, life.upperBound) : life)
             }
             let plan = MemoryPlanner.plan(buffers)
@@ -367,6 +431,7 @@ struct Lowering {
 struct StateTable {
     private(set) var records: [TensorRecord] = []
     private(set) var bytesPerPosition = 0
+    private(set) var carryByteCount = 0
     private var known: [String: UInt32] = [:]
 
     mutating func index(of name: String, _ record: TensorRecord) throws -> UInt32 {
@@ -378,8 +443,13 @@ struct StateTable {
             }
             return index
         }
-        record.offset = UInt64(bytesPerPosition)
-        bytesPerPosition += Int(record.rowByteCount)
+        if record.storage == .carry {
+            record.offset = UInt64(carryByteCount)
+            carryByteCount += Int(record.rowByteCount) * Int(record.rows)
+        } else {
+            record.offset = UInt64(bytesPerPosition)
+            bytesPerPosition += Int(record.rowByteCount)
+        }
         records.append(record)
         let index = UInt32(records.count - 1)
         known[name] = index

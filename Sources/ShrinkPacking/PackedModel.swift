@@ -38,9 +38,10 @@ public struct PackedModel {
     private let weights: WeightTable
 
     /// Throws `PackingError` where a graph holds what the runtime cannot do, or sizes that it refuses.
-    /// `maximumPositions` is the longest context that the artifact can be asked for.
-    public init(entryPoints: [EntryPoint], vocabularySize: Int, maximumPositions: Int, labels: [String]) throws {
-        for (name, size) in [("vocabulary", vocabularySize), ("context", maximumPositions)] {
+    /// `maximumPositions` is the longest context that the artifact can be asked for; nil: any, which takes graphs that do
+    /// not depend on positions (`Graph.dependsOnPositions`).
+    public init(entryPoints: [EntryPoint], vocabularySize: Int, maximumPositions: Int?, labels: [String]) throws {
+        for (name, size) in [("vocabulary", vocabularySize), ("context", maximumPositions ?? 1)] {
             guard 1...ProgramVerifier.Limit.rows ~= size else {
                 throw PackingError(.unsupported, "a \(name) of \(size) is outside 1 to \(ProgramVerifier.Limit.rows), what the runtime takes")
             }

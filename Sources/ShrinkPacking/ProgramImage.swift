@@ -8,7 +8,7 @@ struct ProgramImage {
     mutating func add(_ entry: Lowering.Result) { entries.append(entry) }
 
     /// Tensors are numbered weights first, then state, then the arena of each entry point.
-    func bytes(weights: WeightTable, vocabularySize: Int, maximumPositions: Int, labels: [String]) throws -> [UInt8] {
+    func bytes(weights: WeightTable, vocabularySize: Int, maximumPositions: Int?, labels: [String]) throws -> [UInt8] {
         var tensors = weights.records + states.records
         let stateStart = UInt32(weights.records.count)
         var instructions: [InstructionRecord] = []
@@ -50,9 +50,10 @@ struct ProgramImage {
         header.labelCount = UInt32(labels.count)
         header.stringByteCount = UInt32(strings.count)
         header.vocabularySize = UInt32(vocabularySize)
-        header.maximumPositions = UInt32(maximumPositions)
+        header.maximumPositions = UInt32(maximumPositions ?? 0)
         header.weightByteCount = UInt64(weights.byteCount)
         header.stateBytesPerPosition = UInt64(states.bytesPerPosition)
+        header.carryByteCount = UInt64(states.carryByteCount)
 
         let size = ProgramHeader.byteCount + tensors.count * TensorRecord.byteCount
             + instructions.count * InstructionRecord.byteCount + entryRecords.count * EntryRecord.byteCount

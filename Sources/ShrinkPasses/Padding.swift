@@ -1,7 +1,7 @@
 import ShrinkGraph
 
 extension Pass {
-    /// Lets sequences of a batch have their own lengths: attention and pooling read the input `lengths`, i32 [batch],
+    /// Lets sequences of a batch have their own lengths: attention, recurrences and pooling read the input `lengths`, i32 [batch],
     /// and leave out what is behind them.
     public static let padSequences = Pass(
         name: "pad-sequences", summary: "read the lengths of sequences where tokens meet"
@@ -14,6 +14,7 @@ extension Pass {
             let count: Int
             switch node.operation {
             case .attention(let attention): count = attention.isPacked ? 1 : 3
+            case .recurrent(let recurrent): count = recurrent.hasBias(node.inputs.map { graph[$0].type }) ? 3 : 2
             case .meanTokens: count = 1
             case .selectToken(let select) where select.position == .last: count = 1
             default: continue

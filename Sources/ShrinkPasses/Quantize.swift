@@ -28,6 +28,11 @@ extension Pass {
             case .embedding:
                 weights.append(node.inputs[1])
                 report.rewrites += 1
+            case .recurrent(var recurrent) where !recurrent.quantizesState:
+                recurrent.quantizesState = true
+                patch.setOperation(of: id, to: .recurrent(recurrent))
+                weights.append(node.inputs[1])
+                report.rewrites += 1
             case .attention(let attention) where graph[node.inputs[0]].type.element == .float32:
                 guard !attention.isPacked else {
                     report.refuse(node, .unsupported("q, k and v are packed in one; split-packed-attention comes first"))

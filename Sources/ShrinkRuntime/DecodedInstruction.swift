@@ -11,6 +11,7 @@ struct Operand {
     var columns: UInt32 = 0
     var isQuantized = false
     var isState = false
+    var isCarry = false
 
     var isPresent: Bool { base != nil }
     var width: Int { Int(groups) &* Int(columns) }
@@ -28,7 +29,7 @@ struct Operand {
 /// An instruction as the executor wants it: verified, with addresses.
 struct DecodedInstruction {
     var opcode: Opcode
-    var operands: InlineArray<7, Operand>
+    var operands: InlineArray<8, Operand>
     var integers: InlineArray<3, Int32>
     var float: Float
 
@@ -71,6 +72,7 @@ struct InstructionDecoder {
         operand.columns = tensor.columns
         operand.isQuantized = tensor.type == .quantizedRow
         operand.isState = tensor.storage == .state
+        operand.isCarry = tensor.storage == .carry
         operand.rowByteCount = Int(tensor.rowByteCount)
         let offset = Int(tensor.offset)
         switch tensor.storage {
@@ -80,6 +82,7 @@ struct InstructionDecoder {
         case .tokens: operand.base = memory + plan.tokenOffset + offset * plan.chunkCapacity
         case .fixed: operand.base = memory + plan.fixedOffset + offset
         case .state: operand.base = memory + plan.stateOffset + offset * plan.contextCapacity
+        case .carry: operand.base = memory + plan.carryOffset + offset
         }
         return operand
     }

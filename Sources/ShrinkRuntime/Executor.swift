@@ -19,10 +19,13 @@ struct Executor {
     /// One for each worker.
     let scratchRows: UnsafeMutableRawPointer
     let scratchRowByteCount: Int
+    /// The gates of one token, then a quantized row.
+    let gates: UnsafeMutableRawPointer
 
     /// Below these an instruction stays on the calling thread: waking others costs more.
     static let smallElements = 8_192
     static let smallLinearProducts = 131_072
+    static let smallRecurrentProducts = 262_144
     static let smallAttentionProducts = 32_768
 
     func rowCount(of operand: Operand) -> Int {
@@ -32,7 +35,7 @@ struct Executor {
     /// `executor` is this one, at an address that workers can read it from.
     func run(_ instruction: UnsafePointer<DecodedInstruction>, from executor: UnsafePointer<Executor>) {
         switch instruction.pointee.opcode {
-        case .embed, .norm, .quantize, .activate, .binary, .rotary, .l2Normalize:
+        case .embed, .norm, .quantize, .activate, .binary, .rotary, .l2Normalize, .concatenate:
             let x = instruction.pointee[0]
             let rows = rowCount(of: x)
             let task = Task(executor, instruction, .rows, itemCount: rows)
@@ -41,6 +44,7 @@ struct Executor {
         case .attention: runAttention(executor, instruction)
         case .selectRow: selectRow(instruction)
         case .meanRows: meanRows(instruction)
+        case .recurrent: runRecurrent(executor, instruction)
         }
     }
 
@@ -55,7 +59,8 @@ struct Executor {
         case .binary: binary(row, instruction)
         case .rotary: rotate(row, instruction)
         case .l2Normalize: l2Normalize(row, instruction)
-        case .linear, .attention, .selectRow, .meanRows: break
+        case .concatenate: concatenate(row, instruction, worker)
+        case .linear, .attention, .selectRow, .meanRows, .recurrent: break
         }
     }
 
@@ -73,7 +78,7 @@ struct Executor {
         kernels.pointee.quantize_rows(x, Int(out.columns), Int(out.groups), row.assumingMemoryBound(to: UInt8.self))
     }
 
-    private func copy(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
+    func copy(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
         if UnsafePointer(y) != x { y.update(from: x, count: count) }
     }
 
@@ -185,6 +190,16 @@ struct Executor {
     private func l2Normalize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
         let x = instruction.pointee[0]
         kernels.pointee.l2_normalize(x.floats(row), instruction.pointee.float, x.width, instruction.pointee[1].floats(row))
+    }
+
+    private func concatenate(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
+        let a = instruction.pointee[0]
+        let b = instruction.pointee[1]
+        let quantizedOut = instruction.pointee[3]
+        let y = outputRow(instruction.pointee[2], row, worker)
+        copy(a.width, from: a.floats(row), to: y)
+        copy(b.width, from: b.floats(row), to: y + a.width)
+        if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
     }
 
     // MARK: Rows to one

@@ -23,6 +23,8 @@ extension Session {
             (base + offset).copyMemory(from: state.rows, byteCount: state.rowByteCount * position)
             offset += state.rowByteCount * position
         }
+        (base + offset).copyMemory(from: memory.base + plan.carryOffset, byteCount: plan.carryByteCount)
+        offset += plan.carryByteCount
         let digest = SHA256.digest(
             of: UnsafeRawBufferPointer(start: base, count: offset), blockFunction: shrink_sha256_accelerated())
         for i in digest.indices { base.storeBytes(of: digest[i], toByteOffset: offset + i, as: UInt8.self) }
@@ -35,7 +37,7 @@ extension Session {
     /// the kinds without state; the session is then empty.
     public mutating func restore(from bytes: UnsafeRawBufferPointer) throws(RuntimeError) {
         guard plan.entry.kind.isIncremental else { throw RuntimeError(.invalidArgument, "this entry point has no state to restore") }
-        position = 0
+        reset()
         guard let base = bytes.baseAddress, bytes.count >= SavedStateHeader.byteCount + SavedStateHeader.trailerByteCount else {
             throw RuntimeError(.invalidState, "the saved state is too short", bytes.count)
         }
@@ -54,6 +56,8 @@ extension Session {
                 throw RuntimeError(.invalidState, "the saved state has a row that no model makes", i)
             }
         }
+        // Any floats are safe, and there are no codes among them.
+        (memory.base + plan.carryOffset).copyMemory(from: base + offset, byteCount: plan.carryByteCount)
         position = saved
     }
 
@@ -67,7 +71,8 @@ extension Session {
             if isTooLarge || overflows { return nil }
             total = sum
         }
-        return total
+        let (sum, overflows) = total.addingReportingOverflow(Int(clamping: program.header.carryByteCount))
+        return overflows ? nil : sum
     }
 
     /// The number of tokens of a state whose header, size and checksum are right and for which there is room.

@@ -39,7 +39,8 @@ public struct Session: ~Copyable, @unchecked Sendable {
     private let cancelFlag: UnsafePointer<Int32>?
 
     public let instructionSet: InstructionSet
-    /// Tokens that the state holds; always 0 for the kinds without state.
+    /// Tokens that the state holds; always 0 for the kinds without state. Without a limit of the context it
+    /// counts to 2^32 − 1 and stays there.
     public internal(set) var position = 0
 
     /// Throws `invalidArgument`, `limitExceeded` (detail: the limit or the size), `unsupportedISA`,
@@ -66,12 +67,13 @@ public struct Session: ~Copyable, @unchecked Sendable {
         self.kernels = kernels
         self.memory = memory
         self.model = model.reference.another()
+        clearCarry()
     }
 
     deinit { workers.destroyPool(isOwn: ownsPool) }
 
     public var kind: EntryRecord.Kind { plan.entry.kind }
-    /// Positions that there is room for, or the longest input.
+    /// Positions that there is room for, or the longest input; `Int.max` when there is no limit.
     public var context: Int { plan.context }
     /// The most tokens of one step.
     public var chunk: Int { plan.chunk }
@@ -79,14 +81,31 @@ public struct Session: ~Copyable, @unchecked Sendable {
     public var byteCount: Int { plan.byteCount }
 
     /// Forgets all tokens.
-    public mutating func reset() { position = 0 }
+    public mutating func reset() {
+        position = 0
+        clearCarry()
+    }
 
-    /// Keeps the first `count` tokens only. Throws `invalidArgument` when there are not as many.
+    /// Whether the session can forget some of its last tokens. A recurrent layer cannot: what it carries has all
+    /// tokens in it.
+    public var canTruncate: Bool { plan.carryByteCount == 0 }
+
+    /// Keeps the first `count` tokens only. Throws `invalidArgument` when there are not as many, or when the session
+    /// cannot forget some but not all of them.
     public mutating func truncate(to count: Int) throws(RuntimeError) {
         guard count >= 0, count <= position else {
             throw RuntimeError(.invalidArgument, "the session does not hold as many tokens", position)
         }
+        if count == position { return }
+        guard count == 0 || canTruncate else {
+            throw RuntimeError(.invalidArgument, "recurrent layers forget all tokens or none; save the state before them instead", position)
+        }
         position = count
+        clearCarry()
+    }
+
+    private func clearCarry() {
+        (memory.base + plan.carryOffset).initializeMemory(as: UInt8.self, repeating: 0, count: plan.carryByteCount)
     }
 
     /// Runs the entry point over 1 … `chunk` tokens that follow those before; kinds without state
@@ -99,8 +118,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
         guard tokens.count <= plan.chunk else {
             throw RuntimeError(.limitExceeded, "more tokens than one step takes", plan.chunk)
         }
-        try check(tokens, segments)
-        return try run(tokens[...], segments.map { $0[...] })
+        return try feed(tokens, segments: segments)
     }
 
     /// Runs any number of tokens in steps of `chunk`; the result is the last step's. Otherwise as `step`.
@@ -109,6 +127,8 @@ public struct Session: ~Copyable, @unchecked Sendable {
     ) throws(RuntimeError) -> SessionOutput {
         try check(tokens, segments)
         let start = position
+        let (carry, copy) = (memory.base + plan.carryOffset, memory.base + plan.carryCopyOffset)
+        copy.copyMemory(from: carry, byteCount: plan.carryByteCount)
         var first = 0
         do {
             while tokens.count - first > plan.chunk {
@@ -119,6 +139,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
             return try run(tokens[first...], segments.map { $0[first...] })
         } catch {
             position = start
+            carry.copyMemory(from: copy, byteCount: plan.carryByteCount)
             throw error
         }
     }
@@ -161,7 +182,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
             position: position, attentionScratch: memory.base + plan.attentionScratchOffset,
             attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount)
+            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)
         let done = withUnsafePointer(to: executor) { executor in
@@ -172,7 +193,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
             return count
         }
         guard done == count else { throw RuntimeError(.cancelled, "the step was cancelled", done) }
-        if plan.entry.kind.isIncremental { position += tokens.count }
+        if plan.entry.kind.isIncremental { position = min(position + tokens.count, Int(UInt32.max)) }
         return SessionOutput(
             base: UnsafePointer(output.floats(0)), rowStride: output.rowByteCount / 4,
             rowCount: executor.rowCount(of: output), columnCount: output.width)

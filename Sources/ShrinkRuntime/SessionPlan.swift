@@ -5,10 +5,12 @@ import ShrinkFormat
 /// part lies in that one piece of memory.
 public struct SessionPlan {
     let entry: EntryRecord
+    /// `Int.max` when neither the program nor the options have a limit.
     public let context: Int
     public let chunk: Int
     let threads: Int
-    /// `context` and `chunk` rounded up to a multiple of 4, which keeps every tensor on 64 bytes.
+    /// `context` (0 where nothing grows with it) and `chunk` rounded up to a multiple of 4, which keeps every
+    /// tensor on 64 bytes.
     let contextCapacity: Int
     let chunkCapacity: Int
 
@@ -23,6 +25,12 @@ public struct SessionPlan {
     let tokenOffset: Int
     let fixedOffset: Int
     let stateOffset: Int
+    let carryOffset: Int
+    let carryByteCount: Int
+    /// A copy of the carry, for steps that fail.
+    let carryCopyOffset: Int
+    /// What a recurrent layer computes with: the gates of one token, then h as a quantized row.
+    let gateOffset: Int
     /// Exactly what the session asks its allocator for, in one piece.
     public let byteCount: Int
 
@@ -32,7 +40,7 @@ public struct SessionPlan {
         }
         self.entry = entry
         let isIncremental = entry.kind.isIncremental
-        let longest = Int(isIncremental ? program.header.maximumPositions : entry.maximumTokens)
+        let longest = isIncremental ? program.header.positionLimit ?? .max : Int(entry.maximumTokens)
         context = options.context ?? longest
         guard context >= 1, context <= longest else {
             throw RuntimeError(.limitExceeded, "the context is longer than the model was made for", longest)
@@ -47,7 +55,7 @@ public struct SessionPlan {
             throw RuntimeError(.invalidArgument, "the number of threads is out of range", Int(SHRINK_POOL_MAXIMUM_THREADS))
         }
         // Both are at most 2^24.
-        contextCapacity = (context + 3) / 4 * 4
+        contextCapacity = program.header.positionLimit == nil && isIncremental ? 0 : (context + 3) / 4 * 4
         chunkCapacity = (chunk + 3) / 4 * 4
 
         let needs = ScratchNeeds(entry, of: program, context: contextCapacity, chunk: chunk)
@@ -71,6 +79,13 @@ public struct SessionPlan {
         sum.add(1, Int(clamping: entry.arenaFixedBytes))
         stateOffset = sum.total
         if isIncremental { sum.add(contextCapacity, Int(clamping: program.header.stateBytesPerPosition)) }
+        carryByteCount = isIncremental ? Int(clamping: program.header.carryByteCount) : 0
+        carryOffset = sum.total
+        sum.add(1, carryByteCount)
+        carryCopyOffset = sum.total
+        sum.add(1, carryByteCount)
+        gateOffset = sum.total
+        sum.add(1, needs.gateByteCount)
         guard !sum.overflows else {
             throw RuntimeError(.limitExceeded, "the session would need more memory than there are addresses", 0)
         }
@@ -101,14 +116,24 @@ private struct ScratchNeeds {
     /// The widest float row of attention, and of anything else, that is made only to be quantized.
     var attentionRowElements = 0
     var rowElements = 0
+    var gateByteCount = 0
 
     init(_ entry: EntryRecord, of program: ProgramView, context: Int, chunk: Int) {
         for i in 0..<Int(entry.instructionCount) {
             guard let record = program.instruction(Int(entry.firstInstruction) + i) else { continue }
             let floatOutput: Int
+            var width = program.tensor(Int(record.operands[0]))?.rowElements ?? 0
             switch record.opcode {
             case .norm: floatOutput = 5
             case .activate: floatOutput = 2
+            case .concatenate:
+                floatOutput = 2
+                width += program.tensor(Int(record.operands[1]))?.rowElements ?? 0
+            case .recurrent:
+                guard let weight = program.tensor(Int(record.operands[1])) else { continue }
+                gateByteCount = max(
+                    gateByteCount, Executor.gateElements(weight.rows) * 4 + shrink_qrow_bytes(Int(weight.columns)))
+                continue
             case .attention:
                 floatOutput = 3
                 guard let q = program.tensor(Int(record.operands[0])), let k = program.tensor(Int(record.operands[1])) else { continue }
@@ -118,13 +143,11 @@ private struct ScratchNeeds {
                     shrink_attention_scratch_bytes(shape.rows(chunk: chunk), context, Int(q.columns)))
             default: continue
             }
-            guard record.operands[floatOutput] == InstructionRecord.absent,
-                let input = program.tensor(Int(record.operands[0]))
-            else { continue }
+            guard record.operands[floatOutput] == InstructionRecord.absent else { continue }
             if record.opcode == .attention {
-                attentionRowElements = max(attentionRowElements, input.rowElements)
+                attentionRowElements = max(attentionRowElements, width)
             } else {
-                rowElements = max(rowElements, input.rowElements)
+                rowElements = max(rowElements, width)
             }
         }
     }

@@ -54,6 +54,9 @@ struct Task {
         case rows
         /// An item is a block of output channels for a tile of rows; tiles one after the other.
         case channels
+        /// An item is a worker's share of all blocks of channels, for one row: the same share every time, so that
+        /// its weights stay in the worker's cache.
+        case channelShares
         /// An item is a kernel call of attention: some heads of some tokens of the tile at `firstRow`.
         case heads
         /// An item is a row of attention that is complete and still to be quantized.
@@ -81,6 +84,7 @@ struct Task {
 
     /// All workers at the same time: none has the task for itself, and only the counter changes.
     static func performRuns(of task: UnsafeMutablePointer<Task>, worker: Int) {
+        if task.pointee.stage == .channelShares { return task.pointee.perform(worker..<(worker + 1), worker: worker) }
         let (itemCount, workerCount) = (Int64(task.pointee.itemCount), Int64(task.pointee.workerCount))
         while true {
             var run: Int64 = 0
@@ -94,6 +98,8 @@ struct Task {
         switch stage {
         case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
         case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
+        case .channelShares:
+            for item in items { executor.pointee.multiplyShare(item, of: itemCount, instruction) }
         case .heads:
             for item in items { executor.pointee.attend(item, of: instruction, firstRow: firstRow, worker: worker) }
         case .quantizeAttention:

@@ -43,5 +43,7 @@ void test_misuse(const paths *files);
 void test_states(const char *path);
 void test_threads(const char *path);
 void test_memory(const paths *files);
+void test_recurrent(const char *path);
+void test_both_ways(const char *path);
 
 #endif

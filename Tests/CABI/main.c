@@ -1,4 +1,4 @@
-/* Usage: cabi GENERATE.shrink EMBED.shrink CLASSIFY.shrink. Prints a checksum of all results, which is the same on
+/* Usage: cabi GENERATE.shrink EMBED.shrink CLASSIFY.shrink RECURRENT.shrink BOTH-WAYS.shrink. Prints a checksum of all results, which is the same on
  * every machine, and how many checks failed. Without arguments: describes the CPU. */
 #include "cabi.h"
 
@@ -35,7 +35,7 @@ int main(int count, char **arguments) {
         fputs(text, stdout);
         return 0;
     }
-    if (count != 4) return 64;
+    if (count != 6) return 64;
     paths files = {arguments[1], arguments[2], arguments[3]};
     test_library();
     test_generate(files.generate);
@@ -47,6 +47,8 @@ int main(int count, char **arguments) {
     test_states(files.generate);
     test_threads(files.generate);
     test_memory(&files);
+    test_recurrent(arguments[4]);
+    test_both_ways(arguments[5]);
     printf("checksum %016llx\n%lu checks, %lu failed\n", (unsigned long long)checksum, checks, failures);
     return failures != 0;
 }

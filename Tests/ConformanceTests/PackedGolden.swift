@@ -42,7 +42,8 @@ final class PackedGolden {
                 kind: kind, graph: try compiled(lastToken: kind == .generate), output: output, maximumTokens: imported.maximumPositions)
         }
         let packed = try PackedModel(
-            entryPoints: entries, vocabularySize: imported.vocabularySize, maximumPositions: imported.maximumPositions, labels: imported.labels)
+            entryPoints: entries, vocabularySize: imported.vocabularySize,
+            maximumPositions: golden.isDecoder && !graph.dependsOnPositions ? nil : imported.maximumPositions, labels: imported.labels)
         let scratch = try ScratchDirectory()
         self.scratch = scratch
         let path = scratch.file("model.shrink")
@@ -55,7 +56,7 @@ final class PackedGolden {
         var options = SessionOptions(kind: kind)
         options.instructionSet = isa
         options.threads = threads
-        if kind.isIncremental { options.chunk = chunk }
+        if kind.isIncremental { options.chunk = chunk } else { options.context = golden.tokens.count }
         var session = try Session(model, options)
         let tokens = golden.tokens.map { UInt32($0) }, segments = golden.segments?.map { UInt32($0) }
         let step = kind.isIncremental ? session.chunk : tokens.count

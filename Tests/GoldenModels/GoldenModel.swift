@@ -3,7 +3,7 @@ import ShrinkCheckpoints
 import ShrinkCompute
 import ShrinkModels
 
-/// A model of `Fixtures` with its outputs by transformers; `Tools/goldens/models.py` makes them.
+/// A model of `Fixtures` with its outputs by transformers, or by torch for recurrent ones; `Tools/goldens/models.py` makes them.
 public struct GoldenModel: Sendable, CustomStringConvertible {
     /// The path below `Fixtures`: a Hugging Face directory or a GGUF file.
     public let name: String
@@ -20,11 +20,15 @@ public struct GoldenModel: Sendable, CustomStringConvertible {
 
     public static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path + "/Fixtures"
 
-    public static let all: [GoldenModel] = [
+    public static let all = transformers + recurrent
+
+    public static let transformers: [GoldenModel] = [
         "llama-tied", "llama-llama3-rope", "llama-llama3-rope/model.gguf", "llama-linear-rope", "llama-yarn-sharded",
         "mistral", "mistral/model.gguf", "qwen2", "qwen2/model.gguf", "gpt2",
         "bert-sentence", "bert-classify", "bert-tag", "bert-old-names",
     ].map(GoldenModel.init)
+
+    public static let recurrent: [GoldenModel] = ["lstm", "gru-tied", "rnn", "lstm-tag", "gru-classify", "rnn-encoder"].map(GoldenModel.init)
 
     public static let decoders = all.filter(\.isDecoder)
 

@@ -71,6 +71,27 @@ struct ModelBuilder {
         return out
     }
 
+    /// A recurrent layer over gate inputs: float rows, and in the quantized form quantized ones instead.
+    mutating func recurrent(
+        _ x: Int, _ cell: RecurrentCell, _ matrix: Matrix, bias: [Float]?, reversed: Bool = false, carry: Int, isFloat: Bool = false
+    ) -> Int {
+        let parts = weight(matrix)
+        let biasTensor = bias.map { program.floats($0) }
+        let quantizes = isQuantized && !isFloat
+        let out = program.tokens(quantizes ? .quantizedRow : .float32, columns: matrix.columns)
+        program.emit(
+            .recurrent, [x, parts.weight, parts.scale, parts.sum, biasTensor, carry, quantizes ? nil : out, quantizes ? out : nil],
+            integers: [cell.rawValue, reversed ? 1 : 0])
+        return out
+    }
+
+    /// Two rows side by side as what a linear layer takes.
+    mutating func concatenate(_ a: Int, _ b: Int, columns: Int) -> Int {
+        let out = program.tokens(inputType, columns: columns)
+        program.emit(.concatenate, [a, b, isQuantized ? nil : out, isQuantized ? out : nil])
+        return out
+    }
+
     mutating func activate(_ kind: ActivationKind, _ a: Int, _ b: Int? = nil, columns: Int, fixed: Bool = false) -> Int {
         let out = fixed ? program.fixed(inputType, columns: columns) : program.tokens(inputType, columns: columns)
         program.emit(

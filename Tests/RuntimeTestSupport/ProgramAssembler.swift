@@ -97,6 +97,14 @@ public struct ProgramAssembler: Sendable {
         return tensors.count - 1
     }
 
+    public mutating func carry(rows: Int, columns: Int) -> Int {
+        let tensor = TensorRecord(
+            type: .float32, storage: .carry, rows: UInt32(rows), columns: UInt32(columns), offset: header.carryByteCount)
+        header.carryByteCount += tensor.rowByteCount * UInt64(rows)
+        tensors.append(tensor)
+        return tensors.count - 1
+    }
+
     // MARK: Instructions
 
     public mutating func emit(_ opcode: Opcode, _ operands: [Int?], integers: [Int32] = [], floats: [Float] = []) {

@@ -70,6 +70,14 @@ struct Reference64 {
             let sum = node.inputs.count == 3 ? zip(x(0), x(2)).map(+) : x(0)
             return [norm(sum, width, payload.epsilon, x(1), nil), sum]
         case .attention(let payload): return [attention(payload, node, x)]
+        case .recurrent(let payload): return [recurrent(payload, node, x)]
+        case .concatenate:
+            let count = x(0).count / width
+            return [(0..<count).flatMap { row in node.inputs.flatMap { input in
+                let width = shape(input).last!
+                return values[input]![row * width..<(row + 1) * width]
+            } }]
+        case .columns(let payload): return [rows(x(0)) { Array($0[payload.start..<payload.start + payload.count]) }]
         case .rotary(let payload):
             let half = payload.headSize / 2, cosine = x(1), sine = x(2), input = x(0)
             var result = input
@@ -151,6 +159,38 @@ struct Reference64 {
                         result[(first + token) * queries + head * size + index] = mixed
                     }
                 }
+            }
+        }
+        return result
+    }
+
+    private func recurrent(_ payload: Recurrent, _ node: Graph.Node, _ x: (Int) -> [Double]) -> [Double] {
+        let width = shape(node.results[0]).last!, all = payload.cell.gateCount * width, gates = x(0), weight = x(1)
+        let hasBias = node.inputs.count > 2 && graph[node.inputs[2]].type.element == .float32
+        let lengths = node.inputs.count > (hasBias ? 3 : 2) ? integers(node.inputs.last!) : [Int](repeating: inputs.tokens, count: inputs.batch)
+        func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
+        var result = [Double](repeating: 0, count: inputs.batch * inputs.tokens * width)
+        for sequence in 0..<inputs.batch {
+            var h = [Double](repeating: 0, count: width), c = h
+            let order = Array(0..<lengths[sequence])
+            for token in payload.isReversed ? order.reversed() : order {
+                let row = sequence * inputs.tokens + token
+                let own = (0..<all).map { j in (hasBias ? x(2)[j] : 0) + (0..<width).reduce(0.0) { $0 + weight[j * width + $1] * h[$1] } }
+                let given = Array(gates[row * all..<(row + 1) * all]), before = h
+                for i in 0..<width {
+                    switch payload.cell {
+                    case .rnn: h[i] = Glibc.tanh(given[i] + own[i])
+                    case .gru:
+                        let r = sigmoid(given[i] + own[i]), z = sigmoid(given[width + i] + own[width + i])
+                        let n = Glibc.tanh(given[2 * width + i] + r * own[2 * width + i])
+                        h[i] = (1 - z) * n + z * before[i]
+                    case .lstm:
+                        let a = (0..<4).map { given[$0 * width + i] + own[$0 * width + i] }
+                        c[i] = sigmoid(a[1]) * c[i] + sigmoid(a[0]) * Glibc.tanh(a[2])
+                        h[i] = sigmoid(a[3]) * Glibc.tanh(c[i])
+                    }
+                }
+                result.replaceSubrange(row * width..<(row + 1) * width, with: h)
             }
         }
         return result

@@ -44,7 +44,7 @@ import Testing
             for bit in 0..<8 {
                 var bytes = program.encoded()
                 bytes[i] ^= 1 << UInt8(bit)
-                let isMoreState = (56..<64).contains(i)
+                let isMoreState = (56..<72).contains(i)
                 #expect(isMoreState || Self.error(bytes, weights: program.weights.count) != nil, "byte \(i) bit \(bit)")
             }
         }

@@ -61,7 +61,7 @@ import Testing
         #expect(mnemonics.count == 13, "one line for each operation is wanted above, there are \(mnemonics.sorted())")
     }
 
-    @Test(arguments: GoldenModel.all) func importedGraphsReadBack(_ golden: GoldenModel) throws {
+    @Test(arguments: GoldenModel.all + GoldenModel.recurrent) func importedGraphsReadBack(_ golden: GoldenModel) throws {
         let text = try golden.open().graph.text
         let parsed = try Graph(parsing: text)
         #expect(parsed.text == text)

@@ -19,4 +19,24 @@ import Testing
     func writesNumbersThatReadBackExactly(value: Double) throws {
         #expect(try JSON(parsing: JSON.number(value).serialized).double?.bitPattern == value.bitPattern)
     }
+
+    @Test(arguments: [
+        ("[]", "[]\n"), ("{}", "{}\n"), ("7", "7\n"), (#"{"a":[1,{}],"b":{"c":null}}"#, "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": {\n    \"c\": null\n  }\n}\n"),
+    ]) func writesIndentedTextForPeople(compact: String, indented: String) throws {
+        #expect(try JSON(parsing: compact).indented == indented)
+    }
+
+    @Test func membersChangeInPlaceAndGoAway() {
+        var object = JSON.Object()
+        for (key, value) in [("a", 1), ("b", 2), ("c", 3)] { object.set(key, .integer(value)) }
+        object.set("b", .null)
+        #expect(JSON.object(object).serialized == #"{"a":1,"b":null,"c":3}"#)
+        object.remove("a")
+        object.remove("nothing")
+        #expect(JSON.object(object).serialized == #"{"b":null,"c":3}"#)
+        #expect(object["c"] == .integer(3) && object["a"] == nil)
+        object.set("a", .integer(9))
+        #expect(JSON.object(object).serialized == #"{"b":null,"c":3,"a":9}"#)
+        #expect(JSON.object(["x": .integer(1), "x": .integer(2)]).serialized == #"{"x":1}"#)
+    }
 }

@@ -23,7 +23,7 @@ extension ImportedModel {
 
 /// What is written is what was read.
 @Suite struct ExportTests {
-    static let directories = GoldenModel.all.filter { !$0.name.hasSuffix(".gguf") }
+    static let directories = (GoldenModel.all + GoldenModel.recurrent).filter { !$0.name.hasSuffix(".gguf") }
 
     @Test(arguments: directories)
     func importExportImportGivesTheSameTensorsAndTheSameOutputsBitForBit(_ golden: GoldenModel) throws {
@@ -103,6 +103,21 @@ extension ImportedModel {
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.file("a")).sorted() == ["LICENSE", "config.json", "model.safetensors", "tokenizer.json"])
         try HuggingFaceWriter(model, tokenizer: [("vocab.txt", Array("a\n".utf8))]).write(to: scratch.file("b"))
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.file("b")).sorted() == ["LICENSE", "config.json", "model.safetensors", "vocab.txt"])
+    }
+
+    @Test func aSentenceEncodersFilesAreWrittenAndReadBack() throws {
+        let scratch = try ScratchDirectory(), teacher = try GoldenModel.named("bert-sentence").open(), student = try teacher.keeping(layers: [1])
+        try HuggingFaceWriter(student).write(to: scratch.file("student"))
+        let copy = try ImportedModel.open(scratch.file("student"))
+        #expect(copy.maximumInputTokens == 32 && copy.graph.text == student.graph.text, "mean, then normalised")
+        // A fresh student in the manner of its teacher, from a configuration that says nothing of sentences.
+        for (pooled, poolsAlike) in [(teacher, true), (nil, false)] as [(ImportedModel?, Bool)] {
+            let fresh = try ImportedModel.create(configuration: teacher.directory! + "/config.json", seed: 1, poolingLike: pooled)
+            try HuggingFaceWriter(fresh).write(to: scratch.file("fresh"))
+            #expect(try (ImportedModel.open(scratch.file("fresh")).graph.text == teacher.graph.text) == poolsAlike)
+        }
+        try HuggingFaceWriter(copy.preparing(for: .regression, seed: 1)).write(to: scratch.file("regression"))
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("regression") + "/modules.json"))
     }
 
     @Test func anOlderModelIsReplacedAndAnythingElseIsNot() throws {

@@ -3,7 +3,7 @@ import ShrinkCompute
 import ShrinkModels
 import Testing
 
-/// Every model on the host against transformers, all outputs, each element within 1e-4.
+/// Every model on the host against transformers (torch for recurrent ones), all outputs, each element within 1e-4.
 @Suite struct GoldenOutputTests {
     @Test(arguments: GoldenModel.all)
     func everyOutputEqualsThatOfTransformers(_ golden: GoldenModel) throws {
@@ -37,6 +37,8 @@ import Testing
         #expect(sentence.maximumPositions == 40 && sentence.maximumInputTokens == 32)
         #expect(sentence.ignoredTensors.sorted() == ["embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"])
         #expect(try GoldenModel.named("bert-classify").open().labels == ["bad", "so so", "good"])
+        let classifier = try GoldenModel.named("gru-classify").open()
+        #expect(classifier.architecture == "gru" && classifier.labels == ["bad", "so so", "good"] && classifier.vocabularySize == 64)
         #expect(try GoldenModel.named("bert-tag").open().labels == ["L0", "L1", "L2", "L3", "L4"])
         #expect(try GoldenModel.named("llama-llama3-rope/model.gguf").open().ignoredTensors == ["rope_freqs.weight"])
         #expect(try GoldenModel.named("llama-yarn-sharded").open().files.count == 4)

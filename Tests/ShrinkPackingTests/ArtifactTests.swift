@@ -53,7 +53,7 @@ import Testing
                 defer { scratch.deallocate() }
                 try ProgramVerifier.verify(view, weightByteCount: model.weightByteCount, scratch: scratch)
                 #expect(view.header.entryCount == (golden.isDecoder ? 2 : 1))
-                #expect(golden.isDecoder == (view.header.stateBytesPerPosition > 0))
+                #expect(golden.isDecoder == (view.header.stateBytesPerPosition > 0 || view.header.carryByteCount > 0))
             }
         }
     }
@@ -65,6 +65,33 @@ import Testing
         let header = try model.program.withUnsafeBytes { try ProgramView($0).header }
         // Two layers, keys and values of two heads of eight codes: each padded to 16, with 16 of tail.
         #expect(header.stateBytesPerPosition == 2 * 2 * 2 * 32)
+    }
+
+    @Test func bothEntryPointsShareWhatRecurrentLayersCarry() throws {
+        let header = try GoldenModel.named("lstm").packed(.w8a8).program.withUnsafeBytes { try ProgramView($0).header }
+        // Two layers, h and c of 24 floats.
+        #expect(header.carryByteCount == 2 * 2 * 24 * 4)
+        #expect(header.stateBytesPerPosition == 0)
+    }
+
+    @Test func aReversedLayerTakesWholeInputsOnly() throws {
+        _ = try recurrentModel(.encode, isReversed: true, positions: 8)
+        _ = try recurrentModel(.score, isReversed: false)
+        #expect(throws: PackingError.self) { try recurrentModel(.score, isReversed: true) }
+    }
+
+    @Test func moreThanTwoRowsSideBySideAreJoinedOneByOne() throws {
+        let model = try recurrentModel(.score, isReversed: false, copies: 4)
+        let widths = try model.program.withUnsafeBytes { bytes in
+            let view = try ProgramView(bytes)
+            return (0..<Int(view.header.instructionCount)).compactMap { index in
+                view.instruction(index).flatMap { $0.opcode == .concatenate ? $0 : nil }.flatMap { record in
+                    // The last one makes quantized rows for the head, and nobody reads the floats.
+                    view.tensor(Int(record.operands[record.operands[2] == InstructionRecord.absent ? 3 : 2]))?.rowElements
+                }
+            }
+        }
+        #expect(widths == [8, 12, 16])
     }
 
     @Test func progressGoesUpToTheTotal() throws {

@@ -51,6 +51,28 @@ func linearModel(_ weights: [Float], rows: Int, columns: Int, quantized: Bool) t
         entryPoints: [.init(kind: .encode, graph: graph, output: "hidden", maximumTokens: 4)], vocabularySize: 3, maximumPositions: 4, labels: [])
 }
 
+/// A layer over made-up gates, as an entry point of that kind.
+func recurrentModel(_ kind: EntryRecord.Kind, isReversed: Bool, copies: Int = 1, positions: Int? = nil) throws -> PackedModel {
+    var builder = GraphBuilder(name: "test")
+    let tokens = try builder.input("tokens", ValueType(.int32, [.batch, .tokens]))
+    func parameter(_ name: String, _ shape: [Int]) throws -> ValueID {
+        try builder.parameter(
+            name, ValueType(.float32, shape.map(Dimension.fixed)),
+            Parameter(storedType: "f32", storedByteCount: 0, source: FloatArraySource([Float](repeating: 0.5, count: shape.reduce(1, *)))))
+    }
+    let gates = try builder.add(.embedding(Embedding()), [tokens, parameter("table", [5, 12])])
+    var states: [ValueID] = []
+    for copy in 0..<copies {
+        states.append(try builder.add(.recurrent(Recurrent(.gru, isReversed: isReversed)), [gates, parameter("w\(copy)", [12, 4])]))
+    }
+    let hidden = copies == 1 ? states[0] : try builder.add(.concatenate(Concatenate()), states)
+    try builder.output("out", try builder.add(.linear(Linear()), [hidden, parameter("head", [5, 4 * copies])]))
+    var graph = builder.graph
+    _ = try PassManager.compile(.w8a8).run(on: &graph)
+    return try PackedModel(
+        entryPoints: [.init(kind: kind, graph: graph, output: "out", maximumTokens: 8)], vocabularySize: 5, maximumPositions: positions, labels: [])
+}
+
 extension PackedModel {
     func write(to path: String, progress: @escaping (Int, Int) throws -> Void = { _, _ in }) throws {
         let manifest = JSON.object({ var object = JSON.Object(); object.append("format", .integer(0)); return object }())

@@ -69,6 +69,13 @@ import Testing
         #expect(counts.ran > 1_000 && counts.refused > 1_000, "\(counts)")
     }
 
+    @Test(arguments: [false, true]) func everyFlippedBitOfARecurrentModelIsRefusedOrHarmless(isBidirectional: Bool) {
+        let counts = flipEveryBit(
+            of: SmallRecurrent(isBidirectional ? .gru : .lstm, bidirectional: isBidirectional, quantized: !isBidirectional).program(),
+            kinds: isBidirectional ? [.tag, .embed] : [.generate, .score])
+        #expect(counts.ran > 1_000 && counts.refused > 1_000, "\(counts)")
+    }
+
     /// Records put together from random valid numbers go deeper than single bits.
     @Test func shuffledRecordsAreRefusedOrHarmless() {
         var random = RandomValues(seed: 11)

@@ -64,6 +64,29 @@ struct FileTests {
         try expect(definition, encodesAs: Goldens.byteLevel["smollm"])
     }
 
+    /// The files mean what the metadata mean: the same tables come of both.
+    @Test(arguments: ["smollm", "gpt-2", "qwen2", "llama-bpe"]) func writesMetadataOfGGUFAsHuggingFaceFiles(pre: String) throws {
+        for (begins, ends) in [(false, false), (true, false), (true, true)] {
+            var gguf = gguf()
+            gguf.pre = pre
+            gguf.addBos = begins
+            gguf.addEos = ends
+            gguf.padding = 0
+            gguf.chatTemplate = "{{'<|im_start|>' + message['role'] + '<|im_end|>'}}"
+            let files = try gguf.files(file: "model.gguf")
+            #expect(files.map(\.name) == ["tokenizer.json", "tokenizer_config.json"])
+            let parts = try files.map { try $0.contents.withUnsafeBytes { try JSON(parsing: $0) } }
+            let definition = try TokenizerDefinition(tokenizerJSON: parts[0], config: parts[1], file: "tokenizer.json")
+            #expect(try definition.encodedTables() == TokenizerDefinition(gguf: gguf, file: "model.gguf").encodedTables())
+        }
+    }
+
+    @Test func writesNoFilesForTokenizersThatItDoesNotKnow() {
+        expectError("only a byte-level tokenizer") {
+            _ = try GGUFTokenizerMetadata(model: "bert", tokens: ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u{2581}a"].map { Array($0.utf8) }).files(file: "m.gguf")
+        }
+    }
+
     @Test func readsWordPieceMetadataOfGGUF() throws {
         let texts = tokens(Goldens.wordPiece.model).map { text -> String in
             if text.hasPrefix("##") { return String(text.dropFirst(2)) }

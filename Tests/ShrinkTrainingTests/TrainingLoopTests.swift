@@ -67,6 +67,20 @@ import Testing
         #expect(try metrics(scratch.path + "/crashed") == metrics(scratch.path + "/whole"))
     }
 
+    @Test func aValidationThatWasInterruptedIsMadeAfterwards() throws {
+        let scratch = Scratch(), whole = try makeLoop(in: directory(scratch, "whole"))
+        _ = try whole.run()
+        let run = try directory(scratch, "parts"), loop = try makeLoop(in: run)
+        var isValidating = false
+        loop.observer = { [unowned loop] in if case .validating(let done, _) = $0 { isValidating = loop.state.step == 10 && done > 0 } }
+        loop.isCancelled = { isValidating }
+        #expect(try loop.run() == .interrupted && loop.state.step == 10 && loop.state.validated == 5)
+        let last = try makeLoop(in: run)
+        #expect(try last.restore() && last.run() == .finished)
+        #expect(last.trainer.parameters.bits == whole.trainer.parameters.bits)
+        #expect(try metrics(scratch.path + "/parts") == metrics(scratch.path + "/whole"))
+    }
+
     @Test func twoCheckpointsAreKeptAndNothingElse() throws {
         let scratch = Scratch(), loop = try makeLoop(in: directory(scratch))
         _ = try loop.run()
@@ -178,7 +192,7 @@ import Testing
     }
 
     @Test func aFigureThatIsNoNumberIsNeverTheBest() throws {
-        let (loop, best) = try scripted([.nan, 1, .nan, 2, .nan, .nan], patience: nil)
+        let (loop, best) = try scripted([.nan, 1, .infinity, 2, .nan, .nan], patience: nil)
         #expect(try loop.run() == .finished)
         #expect(loop.state.step == 20 && best() == [2, 6])
     }

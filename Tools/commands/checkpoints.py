@@ -77,6 +77,19 @@ def bert_shapes(vocabulary, width=32, inner=64, layers=2, positions=24, prefix="
     return shapes
 
 
+def recurrent_shapes(kind, vocabulary, width=24, embedding=16, layers=2, directions=1, outputs=None):
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[kind] * width
+    shapes = {"embedding.weight": (vocabulary, embedding)}
+    for layer in range(layers):
+        inner = embedding if layer == 0 else directions * width
+        for suffix in ["", "_reverse"][:directions]:
+            shapes |= {
+                f"rnn.weight_ih_l{layer}{suffix}": (gates, inner), f"rnn.weight_hh_l{layer}{suffix}": (gates, width),
+                f"rnn.bias_ih_l{layer}{suffix}": (gates,), f"rnn.bias_hh_l{layer}{suffix}": (gates,)}
+    outputs = outputs or vocabulary
+    return shapes | {"head.weight": (outputs, directions * width), "head.bias": (outputs,)}
+
+
 def random_tensors(shapes, bf16=False):
     """(name, type, shape, bytes) for every shape; gains of norms are near 1."""
     tensors = []
@@ -209,6 +222,23 @@ def bert(directory, task="encoder", labels=()):
     write_word_piece_tokenizer(directory)
     shapes = bert_shapes(
         len(pieces), prefix="" if task == "encoder" else "bert.", labels=len(labels), pooler=task == "classify")
+    write(f"{directory}/model.safetensors", safetensors(random_tensors(shapes))[0])
+    return directory
+
+
+def recurrent(directory, kind, task="ForCausalLM", labels=(), **shape):
+    """A language model, or one that reads both ways and labels texts or tokens."""
+    os.makedirs(directory)
+    shape = {"width": 24, "embedding": 16, "layers": 2} | shape
+    vocabulary = len(byte_level_tokens())
+    config = {
+        "model_type": kind, "architectures": [kind.upper() + task], "vocab_size": vocabulary, "hidden_size": shape["width"],
+        "embedding_size": shape["embedding"], "num_layers": shape["layers"], "bidirectional": bool(labels)}
+    if labels:
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+    write_json(f"{directory}/config.json", config)
+    write_byte_level_tokenizer(directory)
+    shapes = recurrent_shapes(kind, vocabulary, directions=2 if labels else 1, outputs=len(labels), **shape)
     write(f"{directory}/model.safetensors", safetensors(random_tensors(shapes))[0])
     return directory
 

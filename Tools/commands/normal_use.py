@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from checkpoints import bert, write
+from checkpoints import bert, recurrent, write
 from harness import NOT_FOUND, USAGE
 
 COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "train", "tokenizer", "plot", "cpu"]
@@ -254,6 +254,54 @@ def classifying(t):
     t.refuses("classify with an encoder", 65, ["inspect"], "classify", "bert.shrink", "--text", "a")
 
 
+def recurrent_models(t, ready):
+    recurrent(f"{t.directory}/lstm", "lstm", width=37)
+    recurrent(f"{t.directory}/both-ways", "gru", "ForSequenceClassification", ["bad", "good"])
+    recurrent(f"{t.directory}/lstm-tags", "lstm", "ForTokenClassification", ["O", "B-X"])
+    for model in ["lstm", "both-ways", "lstm-tags"]:
+        t.works(f"quantize {model}", "quantize", model, "-o", f"{model}.shrink", "--quiet")
+        result = t.works(f"inspect {model}.shrink", "inspect", f"{model}.shrink", "--self-test", "--json")
+        t.check("its self-test passes", result.objects[0]["self_test"] is True, result)
+    result = t.run("inspect", "lstm.shrink", "--json").objects[0]
+    t.check("a recurrent language model has no longest context",
+            result["positions"] is None and all(entry["context"] is None for entry in result["entry_points"]), result)
+    short = t.run("inspect", "lstm.shrink", "--json", "--context", "128").objects[0]
+    t.check("and its memory does not depend on one",
+            [entry["session_bytes"] for entry in short["entry_points"]] == [entry["session_bytes"] for entry in result["entry_points"]], short)
+    seeded = ["run", "lstm.shrink", "--prompt", "the cat", "--max-tokens", "700", "--quiet", "--temperature", "1.1", "--seed", "5"]
+    first = t.works("run a recurrent language model", *seeded)
+    for isa in ready:
+        for threads in (1, 2):
+            result = t.run(*seeded, "--threads", threads, env={"SHRINK_ISA": isa})
+            t.check(f"the same text on {isa} with {threads} threads", result.out == first.out and result.code == 0, result)
+    result = t.works("run to an asked-for context", "run", "lstm.shrink", "--prompt", "the cat", "--context", "40", "--json")
+    t.check("it stops there", result.objects[0]["stop"] in ("context", "end"), result)
+    write(f"{t.directory}/counted.txt", " ".join(map(str, range(900))).encode())
+    values = [t.works(f"eval of {model}", "eval", model, "--perplexity", "counted.txt", "--json").objects[0]["perplexity"]
+              for model in ["lstm", "lstm.shrink"]]
+    t.check("the artifact is as good as the checkpoint", abs(values[0] - values[1]) < 0.01 * values[0], values)
+    scores = [t.works(f"classify with {model}", "classify", model, "--json", "--text", TEXTS[0], "--text", "dog").objects
+              for model in ["both-ways", "both-ways.shrink"]]
+    t.check("the scores are those of the checkpoint", all(
+        abs(one["scores"]["good"] - other["scores"]["good"]) < 0.02 for one, other in zip(*scores)), scores)
+    tokens = t.works("classify tokens both ways", "classify", "lstm-tags.shrink", "--json", "--text", "the cat").objects[0]["tokens"]
+    t.check("the tokens are those of the text", [each["token"] for each in tokens] == ["the", " ", "c", "a", "t"], tokens)
+    for model in ["lstm.shrink", "lstm-tags.shrink"]:
+        result = t.works(f"bench {model}", "bench", model, "--json", "--rounds", "1", "--tokens", "8", "--threads", "1", "--no-limits")
+        t.check("it measures", any(each["task"] in ("prefill", "tag") for each in result.objects), result)
+    t.refuses("a language model that reads both ways", 65, ["bidirectional"], "inspect", backwards(t))
+
+
+def backwards(t):
+    path = f"{t.directory}/backwards"
+    recurrent(path, "rnn")
+    with open(f"{path}/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    with open(f"{path}/config.json", "w", encoding="utf-8") as file:
+        json.dump(config | {"bidirectional": True}, file)
+    return "backwards"
+
+
 def benching(t):
     speed = {"task", "tokens", "threads", "isa", "runs", "p50_milliseconds", "p90_milliseconds", "p99_milliseconds", "mean_milliseconds",
              "fastest_milliseconds", "tokens_per_second", "percent_of_int8_limit", "percent_of_memory_limit", "millijoules",
@@ -376,6 +424,7 @@ def check(t):
     running(t, ready)
     embedding(t, ready)
     classifying(t)
+    recurrent_models(t, ready)
     benching(t)
     evaluating(t)
     comparing(t)

@@ -1,15 +1,19 @@
 """Training: runs, recipes, interruption at any point, and what refuses to be trained on."""
 
+import fcntl
 import json
 import os
+import pty
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 
-from checkpoints import write
+from checkpoints import write, write_byte_level_tokenizer, write_json
 from harness import BAD_INPUT, INPUT_OUTPUT, INTERRUPTED, NOT_FOUND, USAGE
 
 KEYS = {"output", "ending", "steps", "epochs", "tokens", "seconds", "loss", "best_step", "best_score", "validation", "peak_rss_bytes"}
@@ -72,8 +76,20 @@ def objectives(t):
              ("tag", "token-classification", ["--data", "tags.jsonl", "--optimizer", "sgd"], {"loss", "accuracy", "f1"}),
              ("bert", "sentence-embedding", ["--data", "rows.tsv", "--pair-column", "other", "--score-scale", "5", "--max-tokens", "16"],
               {"loss", "pearson", "spearman"})]
+    write_json(f"{t.directory}/bilstm.json", {"model_type": "lstm", "vocab_size": 100, "embedding_size": 16, "hidden_size": 12, "num_layers": 1,
+                                              "bidirectional": True})
+    for name in ("gpt2", "bert-fresh"):
+        os.makedirs(f"{t.directory}/{name}")
+    write_json(f"{t.directory}/gpt2/config.json", {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 264, "n_positions": 32})
+    write_byte_level_tokenizer(f"{t.directory}/gpt2")
+    write_json(f"{t.directory}/bert-fresh/config.json", json.loads(read(f"{t.directory}/bert/config.json")))
+    cases += [(None, "sequence-classification", ["--data", "rows.tsv", "--config", "bilstm.json", "--tokenizer", "bert"], {"loss", "accuracy", "f1"}),
+              (None, "causal-lm", ["--data", "train.txt", "--config", "gpt2"], {"loss", "perplexity"}),
+              (None, "masked-lm", ["--data", "train.txt", "--config", "bert-fresh", "--tokenizer", "bert"], {"loss", "perplexity"}),
+              ("bert", "regression", ["--data", "rows.tsv", "--freeze", "*embeddings*"], {"loss", "pearson", "spearman"}),
+              ("tiny.gguf", "causal-lm", ["--data", "train.txt"], {"loss", "perplexity"})]
     for number, (model, objective, options, figures) in enumerate(cases):
-        result = t.works(f"train {model}: {' '.join([objective, *options[2:]])}", "train", model, "--objective", objective, *options, *LOOP,
+        result = t.works(f"train {model or 'a fresh model'}: {' '.join([objective, *options[2:]])}", "train", *([model] if model else []), "--objective", objective, *options, *LOOP,
                          "--steps", "6", "-o", f"task-{number}", "--json")
         if result.code != 0:
             continue
@@ -81,7 +97,10 @@ def objectives(t):
         t.check("one object with the documented keys, and nothing else", len(result.objects) == 1 and set(found) == KEYS and result.err == b"", result)
         t.check("its figures", set(found["validation"]) == figures and found["steps"] == 6 and found["ending"] == "finished", found)
         t.check("the run has its files", {"recipe.yaml", "metrics.jsonl", "data", "checkpoints", "best", "last"} <= set(os.listdir(f"{t.directory}/task-{number}")))
-        t.works("the trained model can be packed", "quantize", f"task-{number}/last", "-o", "trained.shrink", "--quiet")
+        if objective == "masked-lm":
+            t.works("the trained model can be opened", "inspect", f"task-{number}/last")
+        else:
+            t.works("the trained model can be packed", "quantize", f"task-{number}/last", "-o", "trained.shrink", "--quiet")
     os.remove(f"{t.directory}/trained.shrink")
 
 
@@ -139,9 +158,37 @@ def interruptions(t):
     t.check("to the same bits", tensors(t, "whole") == expected and metrics(f"{t.directory}/whole") == lines)
     result = t.works("a run that is through", "train", "--resume", "whole", "--json", "--quiet")
     t.check("tells what it came to", result.objects[0]["steps"] == 300, result)
-    process = t.start("train", "--resume", "whole", "--quiet")
-    process.communicate()
+    changed = read(f"{t.directory}/train.txt")
+    write(f"{t.directory}/train.txt", changed + b"one more line\n")
+    t.refuses("a run whose data has changed", BAD_INPUT, ["training.tokens", "other data"], "train", "--resume", "whole", "--quiet")
+    write(f"{t.directory}/train.txt", changed)
     shutil.rmtree(f"{t.directory}/whole")
+
+
+def terminal(t):
+    head, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    process = t.start("train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "64", "--batch-size", "8", "--steps", "400",
+                      "--validate-every", "200", "-o", "shown", stderr=end)
+    os.close(end)
+    shown = b""
+    try:
+        while piece := os.read(head, 4096):
+            shown += piece
+    except OSError:
+        pass  # how a terminal says that nobody is at the other end
+    os.close(head)
+    lines = [line.replace(b"\r", b"") for part in shown.split(b"\n") for line in part.split(b"\x1b[K")]
+    bars = [line for line in lines if line.startswith(b"train: [")]
+    t.check("a terminal shows a bar with steps and loss that fits its width", process.wait() == 0 and any(b"#." in bar and b"loss" in bar for bar in bars)
+            and all(len(bar) < 70 for bar in bars), shown[-2000:])
+    t.check("and in the end the result alone on its line", lines[-1] == b"" and lines[-2].startswith(b"train: 400 steps"), lines[-3:])
+    process = t.start("train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "64", "--steps", "40", "-o", "unread", stderr=subprocess.PIPE)
+    process.stderr.close()
+    process.stdout.read()
+    t.check("training goes on when nobody reads its progress", process.wait() == 0, process.returncode)
+    for name in ("shown", "unread"):
+        shutil.rmtree(f"{t.directory}/{name}")
 
 
 def refusals(t):
@@ -153,6 +200,8 @@ def refusals(t):
         before = t.files()
         result = t.run(*arguments)
         t.check(f"wrong usage: shrink {' '.join(arguments)}", result.code == USAGE and result.out == b"" and t.files() == before, result)
+    result = t.run(*base, "-o", "no", "--patience", "2", "--validation-share", "0")
+    t.check("patience without validation is refused", result.code == USAGE and "--patience" in result.message and not os.path.exists(f"{t.directory}/no"), result)
     t.refuses("a model that is not there", NOT_FOUND, ["missing"], "train", "missing", *base[2:], "-o", "no")
     t.refuses("data that is not there", NOT_FOUND, ["missing.txt"], *base[:-1], "missing.txt", "-o", "no", "--quiet")
     t.refuses("a run that is none", BAD_INPUT, ["llama", "is no run"], "train", "--resume", "llama")
@@ -179,6 +228,36 @@ def refusals(t):
     for limit in (0, 100, 30_000, 150_000):
         t.refuses(f"files that may not grow beyond {limit} bytes", INPUT_OUTPUT, ["cannot be written"], *base, "-o", "no", "--steps", "2", "--max-tokens", "16", "--quiet",
                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+
+
+def damaged_runs(t):
+    """Whatever is in the directory of a run: it is refused, or trained on; no crash, no hang."""
+    t.works("a run to damage", "train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "16", *LOOP, "--steps", "4",
+            "--validation-share", "0.01", "-o", "victim")
+    root, source = f"{t.directory}/victim", random.Random(12)
+    checkpoint = f"checkpoints/{os.listdir(root + '/checkpoints')[0]}"
+    cases = []
+    for name, count in [("recipe.yaml", 60), (f"{checkpoint}/state.json", 40), (f"{checkpoint}/weights.safetensors", 15), (f"{checkpoint}/optimizer.safetensors", 15),
+                        ("data/training.tokens", 30), ("metrics.jsonl", 5)]:
+        whole = read(f"{root}/{name}")
+        for _ in range(count):
+            data = bytearray(whole)
+            data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+            cases.append((f"{name}, a bit", len(cases), name, bytes(data)))
+        for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+            cases.append((f"{name}, cut to {cut} bytes", len(cases), name, whole[:cut]))
+
+    def attempt(case):
+        _, number, name, data = case
+        place = f"{root}-{number}"
+        shutil.copytree(root, place)
+        write(f"{place}/{name}", data)
+        result = t.run("train", "--resume", place, "--quiet", "--threads", "1")
+        shutil.rmtree(place)
+        return result
+
+    t.sweep("damage anywhere in a run does no harm", cases, attempt, minimum_refused=100)
+    shutil.rmtree(root)
 
 
 def full_disk(t):
@@ -213,5 +292,7 @@ def check(t):
     objectives(t)
     recipes(t)
     interruptions(t)
+    terminal(t)
     refusals(t)
+    damaged_runs(t)
     full_disk(t)

@@ -15,14 +15,14 @@ else
     [ -d "/usr/$arch-linux-gnu/include" ] || { echo "there are no headers of libc for $arch; Tools/setup installs them" >&2; exit 1; }
 fi
 
-# The runtime small, because the time goes into the kernels, which are C; the format, with its SHA-256, fast.
+# Small, because the time goes into the kernels, which are C.
 compile_runtime() { # additional Swift sources of the module...
-    local flags=(-enable-experimental-feature Embedded -enable-experimental-feature Extern -wmo -parse-as-library
+    local flags=(-Osize -enable-experimental-feature Embedded -enable-experimental-feature Extern -wmo -parse-as-library
         -target "$swift_target" -Xfrontend -function-sections "${system_headers[@]}")
-    swiftc "${flags[@]}" -O -module-name ShrinkFormat -emit-module -emit-module-path "$out/ShrinkFormat.swiftmodule" \
+    swiftc "${flags[@]}" -module-name ShrinkFormat -emit-module -emit-module-path "$out/ShrinkFormat.swiftmodule" \
         -c Sources/ShrinkFormat/*.swift -o "$out/ShrinkFormat.o"
     # shellcheck disable=SC2046
-    swiftc "${flags[@]}" -Osize -module-name ShrinkRuntime -I "$out" -I Sources/CShrinkKernels/include -I Sources/CShrink/include \
+    swiftc "${flags[@]}" -module-name ShrinkRuntime -I "$out" -I Sources/CShrinkKernels/include -I Sources/CShrink/include \
         -c $(find Sources/ShrinkRuntime -name '*.swift') "$@" -o "$out/ShrinkRuntime.o"
 }
 

@@ -21,7 +21,7 @@ struct EntryRun {
     /// nil: nothing of this entry point is small enough to run.
     init?(_ entry: EntryRecord, of program: ProgramView, _ random: inout FuzzRandom) {
         self.entry = entry
-        let longest = Int(entry.kind.isIncremental ? program.header.maximumPositions : entry.maximumTokens)
+        let longest = entry.kind.isIncremental ? program.header.positionLimit ?? .max : Int(entry.maximumTokens)
         // All that there is, at times: limits are met at the end.
         let context = longest <= Self.mostTokens && random.oneIn(3) ? longest : 1 + random.below(min(longest, Self.mostTokens))
         options = SessionOptions(kind: entry.kind)
@@ -82,7 +82,7 @@ struct EntryRun {
             else { continue }
             var work = Double(x.storage == .fixed ? Int(x.rows) : tokens) * Double(x.rowElements)
             switch record.opcode {
-            case .linear: work *= Double(program.tensor(Int(record.operands[1]))?.rows ?? 0) + 32
+            case .linear, .recurrent: work *= Double(program.tensor(Int(record.operands[1]))?.rows ?? 0) + 32
             case .attention: work *= Double(2 * tokens)
             default: work *= 8
             }

@@ -72,7 +72,7 @@ struct ProgramEditor {
         guard var tensor = TensorRecord(reading: place), let model = TensorRecord(reading: other) else { return }
         switch random.below(14) {
         case 0: tensor.type = TensorType(rawValue: UInt8(random.below(5))) ?? .float32
-        case 1: tensor.storage = TensorStorage(rawValue: UInt8(random.below(4))) ?? .tokens
+        case 1: tensor.storage = TensorStorage(rawValue: UInt8(random.below(5))) ?? .tokens
         case 2: tensor.rows = nudged(tensor.rows)
         case 3: tensor.groups = nudged(tensor.groups)
         case 4: tensor.columns = nudged(tensor.columns)
@@ -117,14 +117,14 @@ struct ProgramEditor {
         let other = address(instruction: random.below(Int(header.instructionCount)))
         guard var record = InstructionRecord(reading: place), let model = InstructionRecord(reading: other) else { return }
         switch random.below(12) {
-        case 0: record.opcode = Opcode(rawValue: UInt16(random.below(11))) ?? .norm
-        case 1...3: record.operands[random.below(7)] = UInt32(random.below(Int(header.tensorCount)))
-        case 4: record.operands[random.below(7)] = InstructionRecord.absent
+        case 0: record.opcode = Opcode(rawValue: UInt16(random.below(13))) ?? .norm
+        case 1...3: record.operands[random.below(8)] = UInt32(random.below(Int(header.tensorCount)))
+        case 4: record.operands[random.below(8)] = InstructionRecord.absent
         case 5:
-            let (a, b) = (random.below(7), random.below(7))
+            let (a, b) = (random.below(8), random.below(8))
             (record.operands[a], record.operands[b]) = (record.operands[b], record.operands[a])
-        case 6: record.operands[random.below(7)] = model.operands[random.below(7)]
-        case 7: record.operands[random.below(8)] = nudged(record.operands[random.below(7)])
+        case 6: record.operands[random.below(8)] = model.operands[random.below(8)]
+        case 7: record.operands[random.below(8)] = nudged(record.operands[random.below(8)])
         case 8: record.integers[random.below(3)] = Int32(random.below(9)) - 1
         case 9: record.integers[random.below(3)] = Int32(bitPattern: nudged(UInt32(bitPattern: record.integers[2])))
         case 10: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
@@ -144,7 +144,9 @@ struct ProgramEditor {
         case .binary, .rotary, .selectRow: record.integers[0] ^= 1
         case .norm, .l2Normalize: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: 1 + random.below(0x7F80_0000)))
         case .attention: record.floats[0] = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
-        case .quantize, .linear, .meanRows: return editInstruction()
+        case .recurrent:
+            if random.oneIn(2) { record.integers[0] = Int32(random.below(3)) } else { record.integers[1] ^= 1 }
+        case .quantize, .linear, .meanRows, .concatenate: return editInstruction()
         }
         record.write(to: place)
     }
@@ -153,7 +155,7 @@ struct ProgramEditor {
     private mutating func exchangeOperand() {
         let place = address(instruction: random.below(Int(header.instructionCount)))
         guard var record = InstructionRecord(reading: place) else { return }
-        let p = random.below(7)
+        let p = random.below(8)
         guard record.operands[p] < header.tensorCount, let old = TensorRecord(reading: address(tensor: Int(record.operands[p])))
         else { return }
         for _ in 0..<8 {
@@ -220,9 +222,9 @@ struct ProgramEditor {
         header.tensorCount += 1
         let place = address(instruction: random.below(Int(header.instructionCount)))
         guard var record = InstructionRecord(reading: place) else { return }
-        var positions = [7, 7]
-        for p in 0..<7 where record.operands[p] == UInt32(from) { positions = [p, positions[0]] }
-        record.operands[positions[0] < 7 ? positions[0] : random.below(7)] = header.tensorCount - 1
+        var positions = [8, 8]
+        for p in 0..<8 where record.operands[p] == UInt32(from) { positions = [p, positions[0]] }
+        record.operands[positions[0] < 8 ? positions[0] : random.below(8)] = header.tensorCount - 1
         record.write(to: place)
     }
 
@@ -243,10 +245,11 @@ struct ProgramEditor {
     }
 
     private mutating func editHeader() {
-        switch random.below(4) {
+        switch random.below(5) {
         case 0: header.vocabularySize = nudged(header.vocabularySize)
-        case 1: header.maximumPositions = nudged(header.maximumPositions)
+        case 1: header.maximumPositions = random.oneIn(4) ? 0 : nudged(header.maximumPositions)
         case 2: header.weightByteCount = UInt64(nudged(UInt32(truncatingIfNeeded: header.weightByteCount / 64))) * 64
+        case 3: header.carryByteCount = UInt64(nudged(UInt32(truncatingIfNeeded: header.carryByteCount / 16))) * 16
         default: header.stateBytesPerPosition = UInt64(nudged(UInt32(truncatingIfNeeded: header.stateBytesPerPosition / 16))) * 16
         }
     }
@@ -281,7 +284,7 @@ struct ProgramEditor {
     private func size(of tensor: TensorRecord) -> UInt64 {
         switch tensor.storage {
         case .weights: tensor.weightByteCount ?? 0
-        case .fixed: UInt64(tensor.rows) &* tensor.rowByteCount
+        case .fixed, .carry: UInt64(tensor.rows) &* tensor.rowByteCount
         case .tokens, .state: tensor.rowByteCount
         }
     }
@@ -290,7 +293,7 @@ struct ProgramEditor {
     /// tensors need, at times one of these a little less.
     private mutating func fitSizes() {
         if random.oneIn(2) { separate() }
-        var ends: (weights: UInt64, tokens: UInt64, fixed: UInt64, state: UInt64) = (0, 0, 0, 0)
+        var ends: (weights: UInt64, tokens: UInt64, fixed: UInt64, state: UInt64, carry: UInt64) = (0, 0, 0, 0, 0)
         for i in 0..<Int(header.tensorCount) {
             guard let tensor = TensorRecord(reading: address(tensor: i)) else { continue }
             let end = tensor.offset &+ size(of: tensor)
@@ -299,6 +302,7 @@ struct ProgramEditor {
             case .tokens: ends.tokens = max(ends.tokens, end)
             case .fixed: ends.fixed = max(ends.fixed, end)
             case .state: ends.state = max(ends.state, end)
+            case .carry: ends.carry = max(ends.carry, end)
             }
         }
         switch random.below(32) {
@@ -306,10 +310,12 @@ struct ProgramEditor {
         case 1: ends.tokens = max(ends.tokens, 16) - 16
         case 2: ends.fixed = max(ends.fixed, 16) - 16
         case 3: ends.state = max(ends.state, 16) - 16
+        case 4: ends.carry = max(ends.carry, 16) - 16
         default: break
         }
         header.weightByteCount = ends.weights
         header.stateBytesPerPosition = ends.state
+        header.carryByteCount = ends.carry
         for i in 0..<Int(header.entryCount) {
             guard var entry = EntryRecord(reading: address(entry: i)) else { continue }
             entry.arenaBytesPerToken = ends.tokens
@@ -320,7 +326,7 @@ struct ProgramEditor {
 
     /// Gives every tensor bytes of its own.
     private func separate() {
-        var ends: (weights: UInt64, tokens: UInt64, fixed: UInt64, state: UInt64) = (0, 0, 0, 0)
+        var ends: (weights: UInt64, tokens: UInt64, fixed: UInt64, state: UInt64, carry: UInt64) = (0, 0, 0, 0, 0)
         func take(_ end: inout UInt64, _ byteCount: UInt64) -> UInt64 {
             defer { end = (end &+ byteCount &+ 63) & ~63 }
             return end
@@ -333,6 +339,7 @@ struct ProgramEditor {
             case .tokens: tensor.offset = take(&ends.tokens, byteCount)
             case .fixed: tensor.offset = take(&ends.fixed, byteCount)
             case .state: tensor.offset = take(&ends.state, byteCount)
+            case .carry: tensor.offset = take(&ends.carry, byteCount)
             }
             tensor.write(to: address(tensor: i))
         }

@@ -81,7 +81,7 @@ private func runEntries(_ view: ProgramView, _ program: UnsafeRawBufferPointer, 
 /// by other instruction sets.
 private func usesSums(_ program: ProgramView) -> Bool {
     for i in 0..<Int(program.header.instructionCount) {
-        if let record = program.instruction(i), record.opcode == .linear, record.operands[3] != InstructionRecord.absent { return true }
+        if let record = program.instruction(i), record.opcode == .linear || record.opcode == .recurrent, record.operands[3] != InstructionRecord.absent { return true }
     }
     return false
 }

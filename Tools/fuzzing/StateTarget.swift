@@ -2,7 +2,7 @@ import ShrinkFormat
 
 @_extern(c) func fuzz_state_model(_ index: Int, _ byteCount: UnsafeMutablePointer<Int>) -> UnsafePointer<UInt8>?
 
-/// Any bytes as a saved state, restored into sessions of a quantized and of a float model: refused, or gone on from.
+/// Any bytes as a saved state, restored into sessions of a quantized, a float and a recurrent model: refused, or gone on from.
 @c(fuzz_state) func fuzzState(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     let state = ExactBlock(copying: data, count: count, alignment: 1)
     var random = FuzzRandom(hashing: state.raw)
@@ -79,7 +79,7 @@ private func step(_ session: inout Session, _ token: UInt32) throws(RuntimeError
 
 /// The models, opened once and never closed.
 private enum StateModels {
-    static let count = 2
+    static let count = 3
     nonisolated(unsafe) private static var models: UnsafeMutablePointer<Model>?
     nonisolated(unsafe) static var liveBlocks = 0
 

@@ -20,6 +20,7 @@ struct WatchedRun: ~Copyable {
         let decoder = InstructionDecoder(program: program, weights: weights, memory: memory.base, plan: plan)
         try decoder.decode(into: memory.base.bindMemory(to: DecodedInstruction.self, capacity: Int(plan.entry.instructionCount)))
         workers = try Workers(count: plan.threads, parallelFor: options.parallelFor, poolMemory: memory.base + plan.poolOffset)
+        (memory.base + plan.carryOffset).initializeMemory(as: UInt8.self, repeating: 0, count: plan.carryByteCount)
         self.program = program
         self.plan = plan
         self.memory = memory
@@ -53,14 +54,14 @@ struct WatchedRun: ~Copyable {
             kernels: kernels, workers: workers, tokens: tokens, segments: segments, tokenCount: count, position: position,
             attentionScratch: memory.base + plan.attentionScratchOffset, attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount)
+            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         withUnsafePointer(to: executor) { executor in
             for i in 0..<Int(plan.entry.instructionCount) {
                 guard let record = program.instruction(Int(plan.entry.firstInstruction) + i) else { continue }
-                poison(UnsafeRawBufferPointer(rebasing: memory.raw[plan.tokenOffset...]))
+                poison(UnsafeRawBufferPointer(rebasing: memory.raw[plan.tokenOffset..<plan.gateOffset]))
                 poison(weights)
-                for p in 0..<7 { eachRow(record, p, count) { unpoison($0) } }
+                for p in 0..<8 { eachRow(record, p, count) { unpoison($0) } }
                 let before = inputHash(record, count)
                 executor.pointee.run(instructions + i, from: executor)
                 check(inputHash(record, count) == before, "an instruction changed one of its inputs")
@@ -73,7 +74,7 @@ struct WatchedRun: ~Copyable {
     /// The hash of the operands that the instruction does not write.
     private func inputHash(_ record: InstructionRecord, _ count: Int) -> UInt64 {
         var hash = TokenizerHash.seed
-        for p in 0..<7 where !record.opcode.writes(p) && !isReplaced(record, p) {
+        for p in 0..<8 where !record.opcode.writes(p) && !isReplaced(record, p) {
             if let tensor = program.tensor(Int(record.operands[p])), tensor.storage == .weights { continue }
             eachRow(record, p, count) { row in
                 for i in stride(from: 0, to: row.count - 3, by: 4) {
@@ -87,7 +88,7 @@ struct WatchedRun: ~Copyable {
     /// Whether an output is declared to be at the same place as this input.
     private func isReplaced(_ record: InstructionRecord, _ input: Int) -> Bool {
         guard let tensor = program.tensor(Int(record.operands[input])) else { return false }
-        for p in 0..<7 where record.opcode.writes(p) {
+        for p in 0..<8 where record.opcode.writes(p) {
             if let output = program.tensor(Int(record.operands[p])), output.storage == tensor.storage, output.offset == tensor.offset {
                 return true
             }
@@ -115,6 +116,10 @@ struct WatchedRun: ~Copyable {
             start = region.lowerBound + offset * plan.chunkCapacity
         case .fixed:
             region = plan.fixedOffset..<(plan.fixedOffset + Int(plan.entry.arenaFixedBytes))
+            start = region.lowerBound + offset
+            rows = 0..<Int(tensor.rows)
+        case .carry:
+            region = plan.carryOffset..<(plan.carryOffset + plan.carryByteCount)
             start = region.lowerBound + offset
             rows = 0..<Int(tensor.rows)
         case .state:
@@ -168,6 +173,8 @@ extension Opcode {
         case .activate: position == 2 || position == 3
         case .binary: position == 2
         case .attention: position == 3 || position == 4
+        case .recurrent: position >= 5
+        case .concatenate: position == 2 || position == 3
         }
     }
 }

@@ -53,10 +53,13 @@ static _Alignas(64) const uint8_t quantized_model[] = {
 static _Alignas(64) const uint8_t float_model[] = {
 #embed "seeds/llama-fp32.shrink"
 };
+static _Alignas(64) const uint8_t recurrent_model[] = {
+#embed "seeds/lstm-w8a8.shrink"
+};
 
 const uint8_t *fuzz_state_model(long index, long *size) {
-    *size = index ? sizeof float_model : sizeof quantized_model;
-    return index ? float_model : quantized_model;
+    *size = index == 0 ? sizeof quantized_model : index == 1 ? sizeof float_model : sizeof recurrent_model;
+    return index == 0 ? quantized_model : index == 1 ? float_model : recurrent_model;
 }
 
 /* --- Memory ------------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
 
 Needs gguf==0.19.0, numpy==2.4.6, safetensors==0.8.0, torch==2.13.0, transformers==5.23.0.
 
-Every folder is a Hugging Face directory, some with the same model as `model.gguf`, and
+Every folder is a Hugging Face directory (of a recurrent model one like it), some with the same model as `model.gguf`, and
 `expected.safetensors`: the input ids (I32 `tokens`, `segments` where the family has them) and the outputs
 in binary32 by the names that shrink gives them (`logits`, `hidden`, `embedding`, `labels`, `token_labels`).
 Weights are rounded to the type they are stored in before the outputs are computed, so that storage is no
@@ -14,6 +14,7 @@ source of differences.
 import copy
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import gguf
@@ -23,6 +24,9 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel, LlamaConfig,
     LlamaForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+
+sys.path.append(str(Path(__file__).parents[2] / "Samples/recurrent"))
+from recurrent_torch import Recurrent  # noqa: E402
 
 FIXTURES = Path(__file__).parents[2] / "Tests/GoldenModels/Fixtures"
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -97,6 +101,27 @@ def bert(name, kind, config, seed, dtype, normalize=False, **options):
     save(model, name, TYPES[dtype], expected, **options)
     if normalize:
         write_sentence_transformer(FIXTURES / name)
+
+
+def recurrent(name, config, seed, dtype, length=23):
+    """A torch module of Samples/recurrent; its directory is this project's own."""
+    model = randomize(Recurrent(config), seed, TYPES[dtype])
+    if tied := model.head is not None and config.get("tie_word_embeddings", False):
+        model.head.weight = model.embedding.weight
+    tokens = np.random.default_rng(seed).integers(0, config["vocab_size"], length).tolist()
+    output = {"ForCausalLM": "logits", "ForTokenClassification": "token_labels", "ForSequenceClassification": "labels", "Model": "embedding"}
+    with torch.no_grad():
+        answer = model(torch.tensor([tokens]))
+        hidden = model.rnn(model.embedding(torch.tensor([tokens])))[0][0]
+    expected = {"tokens": torch.tensor(tokens, dtype=torch.int32), "hidden": hidden}
+    expected[output[model.task]] = answer if model.task in ("ForSequenceClassification", "Model") else answer[0]
+    folder = FIXTURES / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    save_file({
+        key: value.to(TYPES[dtype]).clone() for key, value in model.state_dict().items() if not (tied and key == "head.weight")
+    }, folder / "model.safetensors")
+    save_file({key: value.contiguous() for key, value in expected.items()}, folder / "expected.safetensors")
 
 
 def write_sentence_transformer(folder):
@@ -226,6 +251,25 @@ def main():
     bert("bert-old-names", BertModel, BertConfig(
         **common, vocab_size=40, hidden_size=16, intermediate_size=20, hidden_act="relu"), 10, "bf16",
         rename=lambda key: key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"))
+
+    recurrents()
+
+
+def recurrents():
+    def config(kind, task, **options):
+        return {"model_type": kind, "architectures": [kind.upper() + task], "vocab_size": 64, "hidden_size": 24, **options}
+
+    def labels(*names):
+        return {"id2label": {str(number): name for number, name in enumerate(names)}}
+
+    recurrent("lstm", config("lstm", "ForCausalLM", embedding_size=20, num_layers=2), 12, "f32")
+    recurrent("gru-tied", config("gru", "ForCausalLM", num_layers=2, tie_word_embeddings=True), 13, "f16")
+    recurrent("rnn", config("rnn", "ForCausalLM", num_layers=1, embedding_size=36, bias=False, head_bias=False), 14, "bf16")
+    recurrent("lstm-tag", config(
+        "lstm", "ForTokenClassification", num_layers=2, bidirectional=True, **labels("O", "B", "I")), 15, "f32")
+    recurrent("gru-classify", config(
+        "gru", "ForSequenceClassification", num_layers=2, bidirectional=True, **labels("bad", "so so", "good")), 16, "f32")
+    recurrent("rnn-encoder", config("rnn", "Model", num_layers=1, bidirectional=True, pooling="mean"), 17, "f32")
 
 
 if __name__ == "__main__":

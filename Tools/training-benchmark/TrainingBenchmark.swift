@@ -5,7 +5,8 @@ import ShrinkModels
 import ShrinkPasses
 import ShrinkTraining
 
-/// Times whole training steps (forward, backward, clipping, AdamW) of a causal language model:
+/// Times whole training steps (forward, backward, clipping, AdamW) of a causal language model, or of a masked one that
+/// predicts every seventh token:
 ///   training-benchmark DIRECTORY BATCH TOKENS THREADS STEPS [RECOMPUTE]
 /// One line of JSON: milliseconds of a step (least and median), tokens per second of the least, least milliseconds of
 /// all cores together, peak memory, and the first and last loss.
@@ -17,9 +18,10 @@ import ShrinkTraining
         else { throw ComputeError("usage: training-benchmark DIRECTORY BATCH TOKENS THREADS STEPS [nothing|elementwise|blocks]") }
         let recompute = arguments.count > 6 ? Recomputation(rawValue: arguments[6]) ?? .nothing : .nothing
         let model = try ImportedModel.open(arguments[1])
-        var graph = model.graph.extracting(outputs: ["logits"])
+        let isCausal = model.graph.output(named: "logits") != nil, output = isCausal ? "logits" : "masked_logits"
+        var graph = model.graph.extracting(outputs: [output])
         _ = try PassManager([.fuseResidualNorm, .fuseGate]).run(on: &graph)
-        graph = try graph.adding(Loss(.crossEntropy), of: "logits")
+        graph = try graph.adding(Loss(.crossEntropy), of: output)
 
         let threads = HostThreads(threadCount)
         let parameters = try ParameterTable(reading: graph.trainableParameters, of: graph), gradients = ParameterTable(zerosLike: parameters)
@@ -30,7 +32,9 @@ import ShrinkTraining
             state = state &* 6364136223846793005 &+ 1442695040888963407
             return Int32(state >> 33) % Int32(model.vocabularySize)
         }
-        let labels = ids.indices.map { ($0 + 1) % tokens == 0 ? -100 : ids[$0 + 1] }
+        let labels = ids.indices.map { index in
+            isCausal ? (index + 1) % tokens == 0 ? -100 : ids[index + 1] : index % 7 == 3 ? ids[index] : -100
+        }
         let inputs = HostInputs(batch: batch, tokens: tokens, integers: ["tokens": ids, "labels": labels])
         var times: [Double] = [], work: [Double] = [], losses: [Float] = []
         for _ in 0..<steps {

@@ -27,6 +27,32 @@ typedef struct {
     float correction1, correction2, gradient_scale;
 } host_adamw;
 
+typedef enum { HOST_RNN, HOST_GRU, HOST_LSTM } host_cell;
+
+/* One token of one sequence. `gates` is what the inputs give, and gets the gates after their functions where they
+ * are saved; before is the hidden state of the step before, `factor` what is multiplied with the weight: the same,
+ * or its quantized form. An LSTM reads state_before and writes state; a GRU saves there what r multiplies. */
+typedef struct {
+    float *_Nonnull gates;
+    const float *_Nonnull before, *_Nonnull factor;
+    float *_Nonnull hidden;
+    const float *_Nullable state_before;
+    float *_Nullable state;
+} host_recurrent_row;
+
+/* `gates` and `state` as they were saved become gradients, but an LSTM's state stays; an RNN writes its gates only,
+ * which may be dy. before: the cell state of an LSTM, else the hidden state, of the step before. carry: what goes
+ * from step to step beside the product. *_after: the gradients that the following step left. */
+typedef struct {
+    const float *_Nonnull dy, *_Nonnull hidden;
+    float *_Nonnull gates;
+    float *_Nullable state;
+    const float *_Nonnull before;
+    float *_Nonnull carry;
+    const float *_Nonnull gates_after;
+    const float *_Nullable state_after;
+} host_recurrent_gradient_row;
+
 typedef struct {
     void (*_Nonnull add)(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull y, size_t count);
     void (*_Nonnull multiply)(const float *_Nonnull a, const float *_Nonnull b, float *_Nonnull y, size_t count);
@@ -87,9 +113,26 @@ typedef struct {
         float rate, float decay, float momentum, float gradient_scale, float *_Nonnull weight, const float *_Nonnull gradient,
         float *_Nonnull velocity, size_t count);
     double (*_Nonnull sum_of_squares)(const float *_Nonnull x, size_t count);
+
+    /* A recurrent weight [gates width, width] for steps forward: blocks of 16 units, each [width][gates][16]. */
+    void (*_Nonnull recurrent_pack)(
+        const float *_Nonnull weight, size_t gates, size_t width, float *_Nonnull packed, size_t first_block, size_t end_block);
+    /* One step of the units of some blocks. Rows may be the same token of other sequences only. */
+    void (*_Nonnull recurrent)(
+        host_cell, const host_recurrent_row *_Nonnull rows, size_t count, const float *_Nonnull packed, const float *_Nullable bias,
+        size_t width, int saves, size_t first_block, size_t end_block);
+    /* The same weight for steps back: panels of 64 units, each [gates width][64]. */
+    void (*_Nonnull recurrent_pack_back)(
+        const float *_Nonnull weight, size_t gates, size_t width, float *_Nonnull packed, size_t first_panel, size_t end_panel);
+    void (*_Nonnull recurrent_gradient)(
+        host_cell, const host_recurrent_gradient_row *_Nonnull rows, size_t count, const float *_Nonnull packed, size_t width,
+        size_t first_panel, size_t end_panel);
 } host_kernels;
 
-/* The best of this library's tables that the CPU runs. */
+/* This library's tables that the CPU runs, the best first; NULL behind the last. */
+const host_kernels *_Nullable host_kernels_at(size_t index);
+
+/* The best of them. */
 const host_kernels *_Nonnull host_kernels_best(void);
 
 #endif

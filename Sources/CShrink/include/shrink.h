@@ -219,7 +219,9 @@ typedef struct shrink_model_info {
     size_t struct_size;
     uint64_t file_bytes;
     uint32_t vocabulary_size; /* token ids are below this */
-    uint32_t max_context;     /* positions that the model was made for, or the model options' limit */
+    /* Positions that the model was made for, or the model options' limit. UINT32_MAX: there is no limit; a purely
+     * recurrent model takes any number of tokens in the same memory. */
+    uint32_t max_context;
     uint32_t label_count;
     uint32_t entry_count;
     uint32_t flags;           /* SHRINK_MODEL_HAS_... */
@@ -418,14 +420,16 @@ typedef struct shrink_memory {
 shrink_code shrink_session_predict_memory(
     const shrink_model *model, const shrink_session_options *options, shrink_memory *memory, shrink_error *error);
 
-/* Tokens that the session holds; 0 for entries without state. [handle] */
+/* Tokens that the session holds; 0 for entries without state. Without a limit of the context it counts to UINT32_MAX
+ * and stays there. [handle] */
 size_t shrink_session_position(const shrink_session *session);
-/* Tokens that it has room for. [any] */
+/* Tokens that it has room for; PTRDIFF_MAX when there is no limit. [any] */
 size_t shrink_session_context(const shrink_session *session);
 /* The name of the instruction set that it runs with; lives as long as the library. [any] */
 const char *shrink_session_instruction_set(const shrink_session *session);
 
-/* Keeps the first `count` tokens, which it holds at least; 0 empties the session. [handle] */
+/* Keeps the first `count` tokens, which it holds at least; 0 empties the session. A model with recurrent layers keeps
+ * all or none (else INVALID_ARGUMENT): save the state that is to come back. [handle] */
 shrink_code shrink_session_truncate(shrink_session *session, size_t count, shrink_error *error);
 
 /* Rows of floats in the session's memory, until its next call. Row i starts at data + i * stride. */
@@ -544,7 +548,7 @@ typedef struct shrink_generate_options {
     size_t struct_size;
     shrink_token_fn on_token; /* NULL: none */
     void *context;            /* of on_token */
-    uint32_t max_tokens;      /* 0: until the context is full */
+    uint32_t max_tokens;      /* 0: until the context is full (INVALID_ARGUMENT when it has no limit) */
     uint32_t flags;           /* SHRINK_GENERATE_... */
 } shrink_generate_options;
 

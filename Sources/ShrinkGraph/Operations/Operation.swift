@@ -6,6 +6,7 @@ public enum Operation: Hashable, Sendable {
     case layerNorm(LayerNorm)
     case rmsNorm(RMSNorm)
     case attention(Attention)
+    case recurrent(Recurrent)
     case rotary(Rotary)
     case unary(Unary)
     case binary(Binary)
@@ -15,6 +16,8 @@ public enum Operation: Hashable, Sendable {
     case meanTokens(MeanTokens)
     case l2Normalize(L2Normalize)
     case scale(Scale)
+    case concatenate(Concatenate)
+    case columns(Columns)
 
     // Training only: losses, and what gradients are made of.
     case loss(Loss)
@@ -26,6 +29,7 @@ public enum Operation: Hashable, Sendable {
     case unaryGradient(UnaryGradient)
     case gateGradient(GateGradient)
     case attentionGradient(AttentionGradient)
+    case recurrentGradient(RecurrentGradient)
     case l2NormalizeGradient(L2NormalizeGradient)
     case poolGradient(PoolGradient)
 }
@@ -47,6 +51,7 @@ extension Operation {
         case .layerNorm(let payload): payload
         case .rmsNorm(let payload): payload
         case .attention(let payload): payload
+        case .recurrent(let payload): payload
         case .rotary(let payload): payload
         case .unary(let payload): payload
         case .binary(let payload): payload
@@ -56,6 +61,8 @@ extension Operation {
         case .meanTokens(let payload): payload
         case .l2Normalize(let payload): payload
         case .scale(let payload): payload
+        case .concatenate(let payload): payload
+        case .columns(let payload): payload
         case .loss(let payload): payload
         case .lossGradient(let payload): payload
         case .outerProduct(let payload): payload
@@ -65,6 +72,7 @@ extension Operation {
         case .unaryGradient(let payload): payload
         case .gateGradient(let payload): payload
         case .attentionGradient(let payload): payload
+        case .recurrentGradient(let payload): payload
         case .l2NormalizeGradient(let payload): payload
         case .poolGradient(let payload): payload
         }
@@ -82,6 +90,7 @@ extension Operation {
         case LayerNorm.mnemonic: self = .layerNorm(try LayerNorm(&attributes))
         case RMSNorm.mnemonic: self = .rmsNorm(try RMSNorm(&attributes))
         case Attention.mnemonic: self = .attention(try Attention(&attributes))
+        case Recurrent.mnemonic: self = .recurrent(try Recurrent(&attributes))
         case Rotary.mnemonic: self = .rotary(try Rotary(&attributes))
         case Unary.mnemonic: self = .unary(try Unary(&attributes))
         case Binary.mnemonic: self = .binary(try Binary(&attributes))
@@ -91,6 +100,8 @@ extension Operation {
         case MeanTokens.mnemonic: self = .meanTokens(try MeanTokens(&attributes))
         case L2Normalize.mnemonic: self = .l2Normalize(try L2Normalize(&attributes))
         case Scale.mnemonic: self = .scale(try Scale(&attributes))
+        case Concatenate.mnemonic: self = .concatenate(try Concatenate(&attributes))
+        case Columns.mnemonic: self = .columns(try Columns(&attributes))
         case Loss.mnemonic: self = .loss(try Loss(&attributes))
         case LossGradient.mnemonic: self = .lossGradient(try LossGradient(&attributes))
         case OuterProduct.mnemonic: self = .outerProduct(try OuterProduct(&attributes))
@@ -100,6 +111,7 @@ extension Operation {
         case UnaryGradient.mnemonic: self = .unaryGradient(try UnaryGradient(&attributes))
         case GateGradient.mnemonic: self = .gateGradient(try GateGradient(&attributes))
         case AttentionGradient.mnemonic: self = .attentionGradient(try AttentionGradient(&attributes))
+        case RecurrentGradient.mnemonic: self = .recurrentGradient(try RecurrentGradient(&attributes))
         case L2NormalizeGradient.mnemonic: self = .l2NormalizeGradient(try L2NormalizeGradient(&attributes))
         case PoolGradient.mnemonic: self = .poolGradient(try PoolGradient(&attributes))
         default: throw GraphError(.syntax, "there is no operation \(mnemonic)")
@@ -110,10 +122,10 @@ extension Operation {
     /// inputs alone, so that rows can be left out before instead of after.
     public var isRowwise: Bool {
         switch self {
-        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale: true
-        case .embedding, .attention, .rotary, .selectToken, .meanTokens: false
+        case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale, .concatenate, .columns: true
+        case .embedding, .attention, .recurrent, .rotary, .selectToken, .meanTokens: false
         case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient,
-            .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: false
+            .unaryGradient, .gateGradient, .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient: false
         }
     }
 
@@ -123,10 +135,13 @@ extension Operation {
         case .layerNorm(var payload): payload.alsoQuantized = true; return .layerNorm(payload)
         case .rmsNorm(var payload): payload.alsoQuantized = true; return .rmsNorm(payload)
         case .attention(var payload): payload.alsoQuantized = true; return .attention(payload)
+        case .recurrent(var payload): payload.alsoQuantized = true; return .recurrent(payload)
+        case .concatenate(var payload): payload.alsoQuantized = true; return .concatenate(payload)
         case .unary(var payload): payload.alsoQuantized = true; return .unary(payload)
         case .gate(var payload): payload.alsoQuantized = true; return .gate(payload)
-        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient,
-            .normGradient, .unaryGradient, .gateGradient, .attentionGradient, .l2NormalizeGradient, .poolGradient: return nil
+        case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .columns,
+            .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient,
+            .recurrentGradient, .l2NormalizeGradient, .poolGradient: return nil
         }
     }
 }

@@ -23,6 +23,8 @@ struct LlamaConfig {
     var padding: Int?
     /// The deviation of fresh weights.
     var initialDeviation = 0.02
+    /// Of a GGUF file: the tokens that begin and end a text and fill it up, by the keys of `config.json`.
+    var tokens: [(key: String, id: Int)] = []
 
     /// Of a Hugging Face `config.json`.
     init(_ config: ModelConfig, modelType: String) throws {
@@ -80,6 +82,9 @@ struct LlamaConfig {
             throw fail("\(architecture).attention.layer_norm_rms_epsilon", "is missing or no small positive number")
         }
         self.epsilon = epsilon
+        for (key, name) in [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("pad_token_id", "padding_token_id")] {
+            if let id = file["tokenizer.ggml.\(name)"]?.int, 0..<rows ~= id { tokens.append((key, id)) }
+        }
         rotaryLayout = architecture == "llama" ? .pairs : .half
         queryKeyValueBias = file.checkpoint["blk.0.attn_q.bias"] != nil
         outputBias = file.checkpoint["blk.0.attn_output.bias"] != nil

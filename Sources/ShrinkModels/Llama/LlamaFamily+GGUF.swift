@@ -9,8 +9,7 @@ extension ImportedModel {
         guard let config = ggufConfiguration else { return self }
         let names = LlamaBuilder.Names.gguf, newNames = LlamaBuilder.Names.huggingFace
         let fixed = [names.embedding: newNames.embedding, names.finalNorm: newNames.finalNorm, names.head: newNames.head]
-        let ofLayer = Dictionary(
-            uniqueKeysWithValues: zip(names.ofLayer, newNames.ofLayer))
+        let ofLayer = Dictionary(uniqueKeysWithValues: zip(names.ofLayer, newNames.ofLayer))
         var store = TensorStore()
         for tensor in savedTensors {
             let parts = tensor.name.split(separator: ".")
@@ -73,13 +72,8 @@ extension LlamaConfig {
             object.set("attention_bias", .bool(outputBias))
             object.set("mlp_bias", .bool(feedForwardBias))
         }
+        for (key, id) in tokens { object.set(key, .integer(id)) }
         return .object(object)
-    }
-}
-
-extension JSON {
-    static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
-        .object(members.reduce(into: JSON.Object()) { $0.append($1.key, $1.value) })
     }
 }
 

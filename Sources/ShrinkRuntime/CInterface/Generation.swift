@@ -121,6 +121,9 @@ private struct Answer {
         guard handle.pointee.generator != nil else {
             throw RuntimeError(.invalidArgument, "the session is not of the entry point \"generate\"")
         }
+        guard options.max_tokens > 0 || handle.pointee.session.context < Int.max else {
+            throw RuntimeError(.invalidArgument, "the context has no limit, so the number of tokens needs one")
+        }
         try handle.pointee.generator!.restart()
         _ = try handle.pointee.feed(prompt, nil)
         while true {

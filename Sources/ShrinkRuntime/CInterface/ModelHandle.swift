@@ -13,9 +13,10 @@ struct ModelHandle: ~Copyable {
     var textLimit: Int {
         limits.max_text_bytes == 0 ? Tokenizer.maximumTextByteCount : Int(clamping: limits.max_text_bytes)
     }
-    var context: Int {
-        let most = Int(model.program.header.maximumPositions)
-        return limits.max_context == 0 ? most : min(most, Int(limits.max_context))
+    /// The most tokens of a session with state; nil: there is no limit.
+    var context: Int? {
+        let most = model.program.header.positionLimit
+        return limits.max_context == 0 ? most : min(most ?? .max, Int(limits.max_context))
     }
 
     /// The verified tables. Throws `invalidArgument` when the model has none.

@@ -11,7 +11,7 @@ public func shrink_model_get_info(
         var result = shrink_model_info()
         result.file_bytes = UInt64(handle.pointee.model.reference.fileByteCount)
         result.vocabulary_size = program.header.vocabularySize
-        result.max_context = UInt32(truncatingIfNeeded: handle.pointee.context)
+        result.max_context = handle.pointee.context.map { UInt32(truncatingIfNeeded: $0) } ?? .max
         result.label_count = program.header.labelCount
         result.entry_count = program.header.entryCount
         if let tables = handle.pointee.tables {

@@ -29,7 +29,7 @@ extension ModelHandle {
         var options = SessionOptions(kind: .generate)
         if let kind { options.kind = kind } else { options.kind = try self.kind(named: wanted.entry) }
 
-        let entryContext = options.kind.isIncremental ? context : min(context, Int(model.program.entry(options.kind)?.maximumTokens ?? 0))
+        let entryContext = options.kind.isIncremental ? context : min(context ?? .max, Int(model.program.entry(options.kind)?.maximumTokens ?? 0))
         options.context = wanted.context == 0 ? entryContext : Int(wanted.context)
         guard limits.max_context == 0 || Int(wanted.context) <= Int(limits.max_context) else {
             throw RuntimeError(.limitExceeded, "the context is longer than the limit of the model's options", Int(limits.max_context))

@@ -37,9 +37,10 @@ public struct Score: Sendable, Equatable {
 
     public static let loss = Score("loss", isHigherBetter: false)
 
-    /// A figure that is no number is never better.
+    /// A figure that is not finite is never better.
     func isBetter(_ score: Double, than best: Double?) -> Bool {
-        guard let best else { return !score.isNaN }
+        guard score.isFinite else { return false }
+        guard let best else { return true }
         return isHigherBetter ? score > best : score < best
     }
 }

@@ -28,6 +28,7 @@ public struct RunCheckpoints {
     /// Writes a checkpoint and removes those that are no longer needed. When it cannot be written, those before it are as they were.
     /// - Throws: `CheckpointError`, such as `diskFull`.
     public func write(_ state: TrainingState, _ parameters: ParameterTable, _ optimizer: Optimizer) throws {
+        precondition(optimizer.stepCount == state.step)
         let name = name(state.step), temporary = "\(path)/.\(name).new"
         Directory.remove(temporary)
         try Directory.make(temporary)
@@ -35,7 +36,7 @@ public struct RunCheckpoints {
             let weights = try write([("", parameters)], to: temporary + "/weights.safetensors")
             let moments = try write(optimizer.state.enumerated().map { ("moment\($0 + 1):", $1) }, to: temporary + "/optimizer.safetensors")
             let members = [("version", .integer(Self.version))] + state.json
-                + [("optimizer_steps", .integer(optimizer.stepCount)), ("weights_sha256", .string(weights)), ("optimizer_sha256", .string(moments))]
+                + [("weights_sha256", .string(weights)), ("optimizer_sha256", .string(moments))]
             let digest = Self.digest(of: Array(Self.text(members).utf8))
             try ReplacementFile.write(Array((Self.text(members + [("sha256", .string(digest))]) + "\n").utf8), to: temporary + "/state.json")
         } catch {
@@ -105,8 +106,7 @@ public struct RunCheckpoints {
         let stateFile = try file("state.json")
         guard let json = withExtendedLifetime(stateFile, { try? JSON(parsing: stateFile.bytes) }), let members = json.object?.members, let last = members.last, last.key == "sha256",
             last.value.string == Self.digest(of: Array(Self.text(Array(members.dropLast().map { ($0.key, $0.value) })).utf8)),
-            json["version"]?.int == Self.version, let state = TrainingState(json), state.step == step,
-            let optimizerSteps = json["optimizer_steps"]?.int
+            json["version"]?.int == Self.version, let state = TrainingState(json), state.step == step
         else { throw damaged("state.json is not what was written") }
         let tables = [("weights", [("", parameters)]), ("optimizer", optimizer.state.enumerated().map { ("moment\($0 + 1):", $1) })]
         // All is checked before anything is taken.
@@ -126,7 +126,7 @@ public struct RunCheckpoints {
             }
         }
         for (target, tensor) in copies { try tensor.readFloats(0..<tensor.elementCount, into: target.buffer) }
-        optimizer.stepCount = optimizerSteps
+        optimizer.stepCount = step
         return state
     }
 }

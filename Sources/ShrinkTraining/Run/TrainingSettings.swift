@@ -24,6 +24,7 @@ public struct TrainingSettings: Sendable {
     public let configuration: String?
     public let tokenizer: String?
     public let objective: Objective
+    public let nextSentence: Bool
     public let badRowShare: Double
     public let optimizer: Optimizer.Method
     public let weightDecay: Double
@@ -44,7 +45,7 @@ public struct TrainingSettings: Sendable {
             throw TrainingError(.badRecipe, "", "the objective is missing: \(Objective.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         objective = try reader.choice("objective", default: .causalLanguageModel)
-        _ = try reader.flag("next-sentence", default: false)
+        nextSentence = reader.flag("next-sentence", default: false)
         guard let files = reader.recipe.texts("data"), !files.isEmpty else { throw TrainingError(.badRecipe, "", "the data is missing: give files with --data") }
         _ = try reader.number("validation-share", default: 0.05, 0...0.9)
         _ = reader.text("text-column", default: "text")
@@ -53,7 +54,7 @@ public struct TrainingSettings: Sendable {
         _ = try reader.optionalInteger("max-tokens", 2...1 << 20)
         badRowShare = try reader.number("max-bad-rows", default: 0.01, 0...1)
         _ = try reader.number("mask-share", default: 0.15, 0.01...0.9)
-        _ = try reader.flag("whole-words", default: false)
+        _ = reader.flag("whole-words", default: false)
         _ = try reader.number("score-scale", default: 1, 1e-6...1e6)
         if reader.recipe.integer("steps") != nil, reader.recipe.number("epochs") != nil {
             throw TrainingError(.badRecipe, "", "steps and epochs contradict each other; give one of the two")
@@ -102,7 +103,7 @@ public struct TrainingSettings: Sendable {
         data.pair = column("pair-column")
         data.label = column("label-column") ?? data.label
         data.boundary = recipe.text("documents").flatMap(DocumentBoundary.init) ?? data.boundary
-        data.nextSentence = recipe.flag("next-sentence") ?? false
+        data.nextSentence = nextSentence
         data.maskedShare = recipe.number("mask-share") ?? data.maskedShare
         data.masksWholeWords = recipe.flag("whole-words") ?? false
         data.scoreScale = recipe.number("score-scale") ?? 1
@@ -148,7 +149,7 @@ struct SettingsReader {
         return choice
     }
 
-    mutating func flag(_ name: String, default standard: Bool) throws(TrainingError) -> Bool {
+    mutating func flag(_ name: String, default standard: Bool) -> Bool {
         if let flag = recipe.flag(name) { return flag }
         recipe[name] = .flag(standard)
         return standard

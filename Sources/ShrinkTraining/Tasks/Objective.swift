@@ -1,3 +1,5 @@
+import ShrinkModels
+
 /// What a model learns.
 public enum Objective: String, Sendable, CaseIterable {
     /// The next token, in windows of the text.
@@ -27,4 +29,16 @@ public enum Objective: String, Sendable, CaseIterable {
     public var hasLabels: Bool { self == .sequenceClassification || self == .tokenClassification }
     /// Whether texts are cut into windows, instead of one example for each row.
     public var isLanguageModel: Bool { self == .causalLanguageModel || self == .maskedLanguageModel }
+
+    /// What a model must be able to answer for it.
+    public func modelTask(labels: [String], nextSentence: Bool = false) -> ModelTask {
+        switch self {
+        case .causalLanguageModel: .causalLanguageModel
+        case .maskedLanguageModel: .maskedLanguageModel(nextSentence: nextSentence)
+        case .sequenceClassification: .sequenceClassification(labels: labels)
+        case .tokenClassification: .tokenClassification(labels: labels)
+        case .regression: .regression
+        case .sentenceEmbedding: .encoding
+        }
+    }
 }

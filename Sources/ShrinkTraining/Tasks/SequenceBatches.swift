@@ -20,8 +20,10 @@ struct SequenceBatches: BatchSource {
     let store: ExampleStore
     let target: Target
     let padding: Int32
+    /// The longest input of the model.
+    let limit: Int
 
-    /// Few different lengths: every one has a plan of its own in the executor.
+    /// Lengths are rounded up to it: there shall be few, as every one has a plan of its own in the executor.
     static let multiple = 8
     static let second = "second:"
 
@@ -36,7 +38,9 @@ struct SequenceBatches: BatchSource {
 
     func batch(_ examples: [Int], epoch: Int) -> TrainingBatch {
         let chosen = isPairs ? examples.map { 2 * $0 } + examples.map { 2 * $0 + 1 } : examples
-        let batch = Batch(chosen.map { store[$0] }, padding: padding, multiple: Self.multiple)
+        let rows = chosen.map { store[$0] }, longest = rows.reduce(0) { max($0, $1.tokens.count) }
+        let fits = (longest + Self.multiple - 1) / Self.multiple * Self.multiple <= limit
+        let batch = Batch(rows, padding: padding, multiple: fits ? Self.multiple : limit)
         let count = examples.count, length = batch.length
         var inputs = HostInputs(batch: count, tokens: length)
         func set(_ name: String, _ values: [Int32], width: Int) {

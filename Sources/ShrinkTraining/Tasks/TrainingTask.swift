@@ -29,11 +29,17 @@ public struct TrainingTask: Sendable {
     ) throws {
         try data.check()
         let encoder = try ExampleEncoder(tables: tables)
+        if data.objective == .maskedLanguageModel {
+            // Known before the data is read, which may take long.
+            _ = try Self.masking(data, encoder)
+            guard data.maximumTokens > 2 else { throw TrainingError(.badRecipe, "", "\(data.maximumTokens) tokens leave no room for text") }
+        }
         var labels: [String] = [], names: [String] = []
         if data.objective.hasLabels {
+            // Bad rows are told of when they are encoded.
             let found = try encoder.labelNames(
-                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification, badRows: badRows(),
-                progress: progress)
+                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification,
+                badRows: BadRows(maximumShare: badRows().maximumShare), progress: progress)
             (labels, names) = try Self.labels(found, known)
         }
         let encoding = TaskEncoding(
@@ -70,25 +76,25 @@ public struct TrainingTask: Sendable {
         return (found, found)
     }
 
+    private static func masking(_ data: TaskData, _ encoder: ExampleEncoder) throws(TrainingError) -> (Masking, before: Int32, after: Int32) {
+        guard let mask = encoder.token(.mask), let before = encoder.token(.classification), let after = encoder.token(.separator) else {
+            throw TrainingError(.mismatch, "", "the tokenizer has no [MASK], [CLS] and [SEP], which the objective \(data.objective.rawValue) needs")
+        }
+        let special = Set([before, after, encoder.token(.padding), encoder.token(.unknown)].compactMap { $0 })
+        var masking = Masking(mask: mask, special: special, continuesWord: encoder.continuesWord)
+        masking.share = data.maskedShare
+        masking.wholeWords = data.masksWholeWords
+        return (masking, before, after)
+    }
+
     private static func source(_ data: TaskData, _ store: ExampleStore, _ encoder: ExampleEncoder) throws -> any BatchSource {
         let padding = encoder.token(.padding) ?? encoder.token(.end) ?? 0
-        func masking() throws -> (Masking, before: Int32, after: Int32) {
-            guard let mask = encoder.token(.mask), let before = encoder.token(.classification), let after = encoder.token(.separator) else {
-                throw TrainingError(.mismatch, "", "the tokenizer has no [MASK], [CLS] and [SEP], which the objective \(data.objective.rawValue) needs")
-            }
-            let special = Set([before, after, padding, encoder.token(.unknown)].compactMap { $0 })
-            var masking = Masking(mask: mask, special: special, continuesWord: encoder.continuesWord)
-            masking.share = data.maskedShare
-            masking.wholeWords = data.masksWholeWords
-            return (masking, before, after)
-        }
-        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding) }
+        func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding, limit: data.maximumTokens) }
         switch data.objective {
         case .causalLanguageModel: return WindowBatches(windows: TokenWindows(store, length: data.maximumTokens), target: .next)
         case .maskedLanguageModel:
-            let (masking, before, after) = try masking()
+            let (masking, before, after) = try masking(data, encoder)
             if data.nextSentence { return sequences(.hidden(masking, seed: data.seed)) }
-            guard data.maximumTokens > 2 else { throw TrainingError(.badRecipe, "", "\(data.maximumTokens) tokens leave no room for text") }
             return WindowBatches(
                 windows: TokenWindows(store, length: data.maximumTokens - 2), target: .hidden(masking, seed: data.seed, before: before, after: after))
         case .sequenceClassification: return sequences(.classes)
@@ -101,16 +107,7 @@ public struct TrainingTask: Sendable {
     // MARK: The graph
 
     /// What a model must be able to answer for it.
-    public var modelTask: ModelTask {
-        switch objective {
-        case .causalLanguageModel: .causalLanguageModel
-        case .maskedLanguageModel: .maskedLanguageModel(nextSentence: nextSentence)
-        case .sequenceClassification: .sequenceClassification(labels: labels)
-        case .tokenClassification: .tokenClassification(labels: labels)
-        case .regression: .regression
-        case .sentenceEmbedding: .encoding
-        }
-    }
+    public var modelTask: ModelTask { objective.modelTask(labels: labels, nextSentence: nextSentence) }
 
     /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
     /// several, one for each.

@@ -103,7 +103,7 @@ struct Bench: ParsableCommand {
         guard let kind = kinds.first(where: { program.entry($0) != nil }), let entry = program.entry(kind) else {
             throw CommandFailure("\(model): no entry point to measure; `shrink inspect` lists what it has")
         }
-        let limit = kind.isIncremental ? Int(program.header.maximumPositions) : Int(entry.maximumTokens)
+        let limit = kind.isIncremental ? program.header.positionLimit ?? .max : Int(entry.maximumTokens)
         func fitting(_ asked: NumberList?, _ usual: [Int], behind: Int) throws -> [Int] {
             if let longest = asked?.values.last, longest > limit - behind {
                 let rest = behind > 0 ? " and \(behind) behind them" : ""

@@ -13,7 +13,8 @@ struct Inspect: ParsableCommand {
         discussion: """
             Of an artifact: provenance, entry points, sizes, and the exact memory of a session. Of a \
             checkpoint: the same for the artifact that it would become, bytes by kind of operation, and on \
-            request its graph, its tensors, and why a rewrite did not apply.
+            request its graph, its tensors, and why a rewrite did not apply. A purely recurrent language model has no \
+            longest context: it takes any number of tokens in the same memory ("positions" and "context" are null).
 
             With --json, one object: {"kind": "artifact" | "checkpoint", "architecture": …, "vocabulary": …, \
             "positions": …, "parameters": … (of a checkpoint), "weights_bytes": …, \
@@ -185,7 +186,7 @@ private struct Report {
             throw CommandFailure("--context \(context) is longer than the model's \(header.maximumPositions)", exitCode: CommandFailure.usage)
         }
         add("vocabulary", .integer(Int(header.vocabularySize)), "vocabulary      \(header.vocabularySize)")
-        add("positions", .integer(Int(header.maximumPositions)), "context         \(header.maximumPositions)")
+        add("positions", header.positionLimit.map { .integer($0) } ?? .null, "context         \(header.positionLimit.map(String.init) ?? "no limit")")
         add("weights_bytes", .integer(Int(header.weightByteCount)), "weights         \(Format.bytes(Int(header.weightByteCount)))")
         add("program_bytes", .integer(program.bytes.count), "program         \(Format.bytes(program.bytes.count)), \(header.instructionCount) instructions")
         if header.labelCount > 0 {
@@ -196,19 +197,19 @@ private struct Report {
         for index in 0..<Int(header.entryCount) {
             guard let entry = program.entry(index) else { continue }
             var options = SessionOptions(kind: entry.kind)
-            let longest = entry.kind.isIncremental ? Int(header.maximumPositions) : Int(entry.maximumTokens)
-            options.context = min(context ?? longest, longest)
+            let longest = entry.kind.isIncremental ? header.positionLimit : Int(entry.maximumTokens)
+            options.context = longest.map { min(context ?? $0, $0) } ?? context
             options.threads = threads
             let session = try SessionPlan(program, options)
             let sampler = entry.kind == .generate ? Sampler.byteCount(vocabularySize: Int(header.vocabularySize)) : 0
             let peak = besides.map { $0 + session.byteCount + sampler }
             entries.append(
                 .members([
-                    ("name", .string(entry.kind.name)), ("context", .integer(session.context)), ("chunk", .integer(session.chunk)),
+                    ("name", .string(entry.kind.name)), ("context", session.context == .max ? .null : .integer(session.context)), ("chunk", .integer(session.chunk)),
                     ("session_bytes", .integer(session.byteCount)),
                 ] + (peak.map { [("peak_bytes", .integer($0))] } ?? [])))
             text(
-                "entry point     \(entry.kind.name.padded(to: 10))a session of \(session.context) tokens in steps of \(session.chunk) takes \(Format.bytes(session.byteCount)) beside the file"
+                "entry point     \(entry.kind.name.padded(to: 10))a session of \(session.context == .max ? "any number of" : "\(session.context)") tokens in steps of \(session.chunk) takes \(Format.bytes(session.byteCount)) beside the file"
                     + (peak.map { ", this command \(Format.bytes($0)) in all" } ?? ""))
         }
         members.append(("entry_points", .array(entries)))

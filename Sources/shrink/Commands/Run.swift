@@ -47,11 +47,12 @@ struct Run: ParsableCommand {
         let promptTokens = chat ? try tokenizer.encodeChat(system: system, user: prompt) : try tokenizer.encode(prompt).tokens
         guard !promptTokens.isEmpty else { throw CommandFailure("the prompt is empty; give --prompt some text", exitCode: CommandFailure.usage) }
 
-        let limit = Int(model.program.header.maximumPositions)
-        if let context, context > limit {
+        let limit = model.program.header.positionLimit
+        if let context, let limit, context > limit {
             throw CommandFailure("--context \(context) is longer than the model's \(limit)", exitCode: CommandFailure.usage)
         }
-        let room = min(context ?? promptTokens.count + min(maxTokens, limit), limit)
+        // Without a limit, nothing grows with the context.
+        let room = limit.map { min(context ?? promptTokens.count + min(maxTokens, $0), $0) } ?? context ?? .max
         guard promptTokens.count < room else {
             throw CommandFailure("the prompt has \(promptTokens.count) tokens, which leaves no room in a context of \(room)")
         }

@@ -81,13 +81,17 @@ struct Train: ParsableCommand {
             let threads = HostThreads(run.threads), graph = try task.trainingGraph(model.graph)
             let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
             let loopOptions = settings.options(exampleCount: task.training.examples.count)
+            if loopOptions.patience != nil, task.validation == nil {
+                throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+            }
             let trainer = try Trainer(
                 graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
                 threads: threads, group: run.group)
             let evaluator = try task.validation.map {
                 try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
             }
-            let loop = TrainingLoop(trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions,
+            let loop = TrainingLoop(
+                trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions,
                 directory: run.group.isFirst ? run.directory : nil)
             loop.export = { try model.write(parameters, to: $0) }
             loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }

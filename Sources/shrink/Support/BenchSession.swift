@@ -78,6 +78,7 @@ final class BenchSession {
         }
         // The deepest first: the others forget what they need not.
         for depth in plan.depths.reversed() {
+            if !session.canTruncate { session.reset() }
             if session.position < depth { try feed(session.position..<depth) }
             try session.truncate(to: depth)
             try measure(BenchTask(kind: .decode, tokens: depth), counting, energy) { samples in

@@ -36,7 +36,8 @@ struct Compilation {
         }
         do {
             packed = try PackedModel(
-                entryPoints: entryPoints, vocabularySize: model.vocabularySize, maximumPositions: positions, labels: model.labels)
+                entryPoints: entryPoints, vocabularySize: model.vocabularySize,
+                maximumPositions: context == nil && isCausal && !model.graph.dependsOnPositions ? nil : positions, labels: model.labels)
         } catch let error as PackingError {
             throw CommandFailure("\(model.files.first?.path ?? ""): \(error); --context makes a long context shorter")
         }

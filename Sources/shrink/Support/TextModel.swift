@@ -12,7 +12,7 @@ protocol TextModel: AnyObject {
     var labels: [String] { get }
     /// How the logits of `classify` become scores.
     var scores: EntryRecord.Scores { get }
-    /// The longest input of an entry point; nil when the model does not have it.
+    /// The longest input of an entry point (`Int.max`: any); nil when the model does not have it.
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int?
     /// Runs one input from the start and hands over the rows of the result, in order, in pieces.
     func run(
@@ -81,7 +81,7 @@ final class ArtifactTextModel: TextModel {
     var scores: EntryRecord.Scores { model.program.entry(.classify)?.scores ?? .softmax }
 
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int? {
-        model.program.entry(kind).map { kind.isIncremental ? Int(model.program.header.maximumPositions) : Int($0.maximumTokens) }
+        model.program.entry(kind).map { kind.isIncremental ? model.program.header.positionLimit ?? .max : Int($0.maximumTokens) }
     }
 
     /// A session of that kind with room for `context` tokens; the one at hand when it fits.

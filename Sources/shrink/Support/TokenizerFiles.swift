@@ -9,6 +9,12 @@ enum TokenizerFiles {
         return try TokenizerDefinition(gguf: metadata(GGUFFile(path: path), path), file: path)
     }
 
+    /// The tokenizer of a checkpoint as files of a Hugging Face directory.
+    static func files(_ path: String) throws -> [HuggingFaceWriter.File] {
+        guard ImportedModel.isGGUF(path) else { return try HuggingFaceWriter.tokenizerFiles(of: path) }
+        return try metadata(GGUFFile(path: path), path).files(file: path)
+    }
+
     private static func metadata(_ file: GGUFFile, _ path: String) throws -> GGUFTokenizerMetadata {
         func key(_ name: String) -> GGUFValue? { file["tokenizer.ggml.\(name)"] }
         guard let model = key("model")?.string, let tokens = key("tokens")?.array?.byteStrings else {

@@ -8,7 +8,7 @@ import ShrinkTraining
 struct TrainedModel {
     private(set) var model: ImportedModel
     let tokenizer: TokenizerDefinition
-    private let tokenizerFiles: [HuggingFaceWriter.File]?
+    private let tokenizerFiles: [HuggingFaceWriter.File]
 
     init(_ settings: TrainingSettings) throws {
         let source: String
@@ -17,17 +17,25 @@ struct TrainedModel {
             source = settings.tokenizer ?? path
         } else {
             guard let path = settings.configuration else { throw CommandFailure("there is neither a checkpoint nor a configuration") }
-            model = try ImportedModel.create(configuration: path, seed: settings.seed)
+            model = try Self.create(path, settings)
             guard let place = settings.tokenizer ?? model.directory else {
                 throw CommandFailure("\(path) says nothing of a tokenizer; name its directory with --tokenizer", exitCode: CommandFailure.usage)
             }
             source = place
         }
         tokenizer = try TokenizerFiles.load(source)
-        tokenizerFiles = try settings.tokenizer.map(HuggingFaceWriter.tokenizerFiles)
+        tokenizerFiles = try TokenizerFiles.files(source)
         guard tokenizer.vocabularySize <= model.vocabularySize else {
             throw CommandFailure(
                 "\(source): the tokenizer has \(tokenizer.vocabularySize) tokens, the model only \(model.vocabularySize); they do not belong together")
+        }
+    }
+
+    /// A configuration may be for another task, and then make no sense: its head is replaced when the labels of the data are known.
+    private static func create(_ path: String, _ settings: TrainingSettings) throws -> ImportedModel {
+        do { return try ImportedModel.create(configuration: path, seed: settings.seed) } catch is ModelError {
+            let task = settings.objective.modelTask(labels: ["0", "1"], nextSentence: settings.nextSentence)
+            return try ImportedModel.create(configuration: path, task: task, seed: settings.seed)
         }
     }
 

@@ -33,9 +33,15 @@ struct TrainingRun {
         if let resume {
             return try group.firstThenOthers {
                 let directory = group.isFirst ? try RunDirectory(resume) : RunDirectory(openedByFirst: resume)
-                return TrainingRun(
-                    directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
-                    title: title, group: group)
+                do {
+                    return TrainingRun(
+                        directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
+                        title: title, group: group)
+                } catch var error as TrainingError {
+                    // No option is to blame.
+                    if error.place.isEmpty { error.place = directory.recipePath }
+                    throw error
+                }
             }
         }
         guard let output else { throw CommandFailure("give a directory for the run with --output, or one to go on with with --resume", exitCode: CommandFailure.usage) }

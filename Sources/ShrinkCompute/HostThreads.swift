@@ -51,12 +51,15 @@ public final class HostThreads: @unchecked Sendable {
         withoutActuallyEscaping(body) { body in
             let work = Work(body)
             turn.withLock { _ in
-                shrink_pool_run(
-                    UnsafeMutableRawPointer(pool), count,
-                    { context, worker in
-                        guard let context else { return }
-                        Unmanaged<Work>.fromOpaque(context).takeUnretainedValue().body(worker)
-                    }, Unmanaged.passUnretained(work).toOpaque())
+                // The pool knows no owners: the work must live until all have done it.
+                withExtendedLifetime(work) {
+                    shrink_pool_run(
+                        UnsafeMutableRawPointer(pool), count,
+                        { context, worker in
+                            guard let context else { return }
+                            Unmanaged<Work>.fromOpaque(context).takeUnretainedValue().body(worker)
+                        }, Unmanaged.passUnretained(work).toOpaque())
+                }
             }
         }
     }

@@ -21,7 +21,11 @@ extension ImportedModel {
             return layers.indices.filter { layers[$0] == old }.map { "\(front)\($0)\(back)" }
         }
         let changed = ModelConfig(json: .object(object), file: config.file)
-        var result = try Self.build(changed, TensorCollector(store, file: model.place), pooling: model.pooling)
+        var result: ImportedModel
+        do { result = try Self.build(changed, TensorCollector(store, file: model.place), pooling: model.pooling) } catch let error as ModelError {
+            guard error.code == .wrongShape else { throw error }
+            throw ModelError(.invalidLayers, place, "layers \(layers) do not fit on each other: \(error.reason)")
+        }
         result.takeOver(model)
         result.ignoredTensors = model.ignoredTensors
         return result

@@ -25,6 +25,9 @@ struct Train: ParsableCommand {
             A recipe is YAML: each option is a key by its name without dashes, and checkpoint is the first argument. Options \
             override it. Data is .txt, .jsonl, .tsv or .csv, perhaps compressed (gzip, zstd, xz, bzip2).
 
+            Built with the trait MPI, mpirun -n N shrink train … trains by N processes, which share each step's examples; \
+            --threads is for each of them.
+
             Examples: shrink train MODEL --objective causal-lm --data book.txt -o run
             shrink train MODEL --objective sequence-classification --data train.tsv --text-column sentence -o run
 

@@ -7,6 +7,9 @@ let package = Package(
         .executable(name: "shrink", targets: ["shrink"]),
         .library(name: "ShrinkRuntime", targets: ["ShrinkRuntime"]),
     ],
+    traits: [
+        .trait(name: "MPI", description: "Training by several processes, over the system's Open MPI.")
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
@@ -41,6 +44,7 @@ let package = Package(
             dependencies: [
                 "ShrinkGraph", "ShrinkCompute", "CHostKernels", "CShrinkKernels", "ShrinkTokenizers", "ShrinkRuntime", "ShrinkFormat", "ShrinkCheckpoints",
                 "ShrinkJSON", "ShrinkModels", "ShrinkPasses", "ShrinkEvaluation", "CArchive", .product(name: "Yams", package: "Yams"),
+                .target(name: "COpenMPI", condition: .when(traits: ["MPI"])),
             ]),
         .executableTarget(
             name: "shrink",
@@ -58,6 +62,7 @@ let package = Package(
             name: "export-samples", dependencies: ["ShrinkModels", "ShrinkCompute", "ShrinkGraph", "ShrinkCheckpoints"], path: "Tools/exports",
             exclude: ["check.py"]),
         .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
 
         .testTarget(name: "ShrinkJSONTests", dependencies: ["ShrinkJSON"]),

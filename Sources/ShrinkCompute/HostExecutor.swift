@@ -56,8 +56,13 @@ public final class HostExecutor {
     /// zero, and `loss_gradient` is one.
     ///
     /// Gradients whose parameters stand in `gradients` go there instead, added to what is there when
-    /// `accumulating`. Throws `ComputeError` for inputs that are missing or do not fit.
-    public func run(_ inputs: HostInputs, gradients: ParameterTable? = nil, accumulating: Bool = false) throws -> [String: HostTensor] {
+    /// `accumulating`. `completed` is called after every node, so that other work can go on meanwhile, with the
+    /// parameters whose gradients the node completed, often none; in all with those of `gradientOrder`, in that order.
+    ///
+    /// Throws `ComputeError` for inputs that are missing or do not fit, and what `completed` throws.
+    public func run(
+        _ inputs: HostInputs, gradients: ParameterTable? = nil, accumulating: Bool = false, completed: ((_ parameters: [String]) throws -> Void)? = nil
+    ) throws -> [String: HostTensor] {
         guard inputs.batch > 0, inputs.tokens > 0 else { throw ComputeError("there is nothing to run: \(inputs.batch) sequences of \(inputs.tokens) tokens") }
         let plan = try plan(inputs.batch, inputs.tokens)
         if arena.buffer.count < plan.arenaCount { arena = HostTensor(shape: [plan.arenaCount]) }
@@ -81,6 +86,7 @@ public final class HostExecutor {
         for id in graph.order where !plan.skipped.contains(id) {
             let node = graph[id]
             try withParameters(node, step, tokens: inputs.tokens) { try step.run(id) }
+            try completed?(completions.byNode[id] ?? [])
         }
         // An output may be no node's own result, or the second name of one.
         for (index, output) in graph.outputs.enumerated() where plan.places[output.value.index] != .output(index) {
@@ -92,8 +98,24 @@ public final class HostExecutor {
                 target.base.update(from: source, count: target.buffer.count)
             }
         }
+        try completed?(completions.atEnd)
         return results
     }
+
+    /// The parameters whose gradients are outputs, in the order in which the graph completes them.
+    public var gradientOrder: [String] { graph.order.flatMap { completions.byNode[$0] ?? [] } + completions.atEnd }
+
+    private lazy var completions: (byNode: [NodeID: [String]], atEnd: [String]) = {
+        var byNode: [NodeID: [String]] = [:], atEnd: [String] = [], seen = Set<ValueID>()
+        for output in graph.outputs {
+            let isFirst = seen.insert(output.value).inserted
+            guard output.name.hasPrefix("gradient:") else { continue }
+            let parameter = String(output.name.dropFirst("gradient:".count))
+            // Of outputs that are the same value all but the first are copied when all nodes are done.
+            if isFirst, let node = graph.producer(of: output.value) { byNode[node, default: []].append(parameter) } else { atEnd.append(parameter) }
+        }
+        return (byNode, atEnd)
+    }()
 
     /// Memory for one node's own use; the same for every node.
     func scratch(_ count: Int) -> UnsafeMutablePointer<Float> {

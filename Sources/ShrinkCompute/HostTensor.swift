@@ -4,12 +4,23 @@ public final class HostTensor: @unchecked Sendable {
     /// Lives as long as the tensor: keep that in a variable, or take `floats`.
     public let buffer: UnsafeMutableBufferPointer<Float>
 
+    /// The tensor whose memory this one's is a part of.
+    private let owner: HostTensor?
+
     public init(shape: [Int]) {
         self.shape = shape
         buffer = .allocate(capacity: shape.reduce(1, *))
+        owner = nil
     }
 
-    deinit { buffer.deallocate() }
+    /// The numbers of `owner` from `start` on, in the same memory.
+    public init(shape: [Int], partOf owner: HostTensor, from start: Int) {
+        self.shape = shape
+        buffer = UnsafeMutableBufferPointer(rebasing: owner.buffer[start..<start + shape.reduce(1, *)])
+        self.owner = owner
+    }
+
+    deinit { if owner == nil { buffer.deallocate() } }
 
     public convenience init(_ values: [Float], shape: [Int]) {
         self.init(shape: shape)

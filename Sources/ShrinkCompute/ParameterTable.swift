@@ -31,6 +31,30 @@ public final class ParameterTable: @unchecked Sendable {
         }
     }
 
+    private init(names: [String], tensors: [String: HostTensor]) {
+        self.names = names
+        self.tensors = tensors
+    }
+
+    /// A table of zeros of the same names and shapes in one block of memory, where they lie one after the other as in `order`,
+    /// each from a multiple of 64 bytes on; and where each of `order` ends in the block, in floats.
+    ///
+    /// - Precondition: `order` has the names of the table.
+    public func zerosInOneBlock(_ order: [String]) -> (table: ParameterTable, block: HostTensor, ends: [Int]) {
+        precondition(order.count == names.count && Set(order) == Set(names))
+        func room(_ tensor: HostTensor) -> Int { (tensor.buffer.count + 15) / 16 * 16 }
+        let block = HostTensor(shape: [tensors.values.reduce(0) { $0 + room($1) }])
+        block.buffer.initialize(repeating: 0)
+        var parts: [String: HostTensor] = [:], start = 0, ends: [Int] = []
+        for name in order {
+            guard let tensor = tensors[name] else { continue }
+            parts[name] = HostTensor(shape: tensor.shape, partOf: block, from: start)
+            start += room(tensor)
+            ends.append(start)
+        }
+        return (ParameterTable(names: names, tensors: parts), block, ends)
+    }
+
     public subscript(name: String) -> HostTensor? { tensors[name] }
 
     public var elementCount: Int { tensors.values.reduce(0) { $0 + $1.buffer.count } }

@@ -9,6 +9,8 @@ public struct TrainingError: Error, Equatable, CustomStringConvertible {
         case inputOutput
         /// Model, data and tokenizer do not fit each other or the objective.
         case mismatch
+        /// Processes that were to train together cannot.
+        case group
         /// Loss or gradients became infinite or no numbers.
         case diverged
     }

@@ -51,17 +51,18 @@ let classifier = TrainingGolden.all.first { $0.name == "bert-classify" }!
 
 /// A loop over a tiny GPT-2, in memory or in a directory.
 func makeLoop(
-    in directory: RunDirectory? = nil, steps: Int = 24, validates: Bool = true, change: (inout LoopOptions) -> Void = { _ in }
+    in directory: RunDirectory? = nil, steps: Int = 24, validates: Bool = true, group: any TrainingGroup = SingleProcess(),
+    source: any BatchSource = RandomSequences(), change: (inout LoopOptions) -> Void = { _ in }
 ) throws -> TrainingLoop {
     let graph = try gpt2.graph(fused: true), threads = HostThreads(2)
     var options = LoopOptions(rate: LearningRate(.cosine, peak: 5e-3, warmup: 4, steps: steps), batchSize: 8, microBatchSize: 3, seed: 5)
     options.validationInterval = 5
     options.checkpointInterval = 4
     change(&options)
-    let trainer = try Trainer(graph, weightDecay: 0.1, threads: threads)
+    let trainer = try Trainer(graph, weightDecay: 0.1, threads: threads, group: group)
     let evaluator = try Evaluator(
         graph, parameters: trainer.parameters, set: ExampleSet(RandomSequences(count: 10, seed: 9)), batchSize: 4, measure: PerplexityMeasure(),
         threads: threads)
     return TrainingLoop(
-        trainer, training: ExampleSet(RandomSequences()), evaluator: validates ? evaluator : nil, options: options, directory: directory)
+        trainer, training: ExampleSet(source), evaluator: validates ? evaluator : nil, options: options, directory: directory)
 }

@@ -8,7 +8,7 @@ import subprocess
 from checkpoints import bert, recurrent, write
 from harness import NOT_FOUND, USAGE
 
-COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "train", "tokenizer", "cpu"]
+COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "train", "tokenizer", "plot", "cpu"]
 PROMPT = ["--prompt", "the cat in the hat", "--max-tokens", "24"]
 
 

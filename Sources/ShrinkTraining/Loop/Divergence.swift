@@ -4,12 +4,12 @@ import ShrinkGraph
 /// Finds the tensor in which numbers first went wrong.
 enum Divergence {
     static func ofLoss(
-        _ loss: Double, _ graph: Graph, _ parameters: ParameterTable, _ inputs: HostInputs, _ threads: HostThreads
+        _ loss: Double, _ graph: Graph, _ parameters: ParameterTable, _ inputs: HostInputs?, _ threads: HostThreads
     ) -> TrainingError {
         var place = "; the sum of its terms is too large"
         if let name = firstBad(parameters) {
             place = "; \(inParameter(name))"
-        } else if let value = try? firstBadValue(graph.reading(parameters), inputs, threads) {
+        } else if let inputs, let value = try? firstBadValue(graph.reading(parameters), inputs, threads) {
             place = "; the first result that is not finite is that of \(value)"
         }
         return TrainingError(.diverged, "", "the loss is \(loss)\(place). A lower learning rate, a longer warm-up or clipping may help")

@@ -25,7 +25,7 @@ public final class TrainingLoop {
     public var export: ((_ path: String) throws -> Void)?
     /// Is told of what happens.
     public var observer: (Event) throws -> Void = { _ in }
-    /// Asked between steps and during validation; when true, `run` writes a checkpoint and returns.
+    /// Asked between steps and during validation; when true in any process of the trainer's group, `run` writes a checkpoint and returns.
     public var isCancelled: () -> Bool = { false }
 
     public enum Event {
@@ -43,7 +43,7 @@ public final class TrainingLoop {
 
     /// - Parameters:
     ///   - evaluator: nil for no validation.
-    ///   - directory: nil to keep everything in memory.
+    ///   - directory: nil to keep everything in memory; only the first process of a group has one.
     public init(
         _ trainer: Trainer, training: ExampleSet, evaluator: Evaluator? = nil, score: Score = .loss, options: LoopOptions,
         directory: RunDirectory? = nil
@@ -61,13 +61,21 @@ public final class TrainingLoop {
     /// Goes to where the last checkpoint of the directory was made; false when there is none.
     /// - Throws: `TrainingError` when no checkpoint is whole or they are of another run.
     public func restore() throws -> Bool {
-        guard let directory else { return false }
         var notes: [String] = []
         defer { for note in notes { try? observer(.note(note)) } }
-        guard let state = try directory.checkpoints.restore(trainer.parameters, trainer.optimizer, report: { notes.append($0) }) else { return false }
-        guard state.seed == options.seed, state.step <= options.rate.steps else {
-            throw TrainingError(.mismatch, directory.path, "the checkpoint of step \(state.step) is of a run with other options")
+        let found = try group.fromFirst {
+            guard let directory, let state = try directory.checkpoints.restore(trainer.parameters, trainer.optimizer, report: { notes.append($0) })
+            else { return .null }
+            guard state.seed == options.seed, state.step <= options.rate.steps else {
+                throw TrainingError(.mismatch, directory.path, "the checkpoint of step \(state.step) is of a run with other options")
+            }
+            var object = JSON.Object()
+            for (key, value) in state.json + [("optimizer_steps", .integer(trainer.optimizer.stepCount))] { object.append(key, value) }
+            return .object(object)
         }
+        guard let state = TrainingState(found), let optimizerSteps = found["optimizer_steps"]?.int else { return false }
+        try group.broadcast([trainer.parameters] + trainer.optimizer.state)
+        trainer.optimizer.stepCount = optimizerSteps
         self.state = state
         order.restore(state.position)
         saved = state
@@ -83,7 +91,7 @@ public final class TrainingLoop {
             if isValidationDue, try !validate() { return try end(.interrupted) }
             if let patience = options.patience, state.unimproved >= patience { return try end(.stoppedEarly) }
             if state.step >= options.rate.steps { return try end(.finished) }
-            if isCancelled() { return try end(.interrupted) }
+            if try group.any(isCancelled()) { return try end(.interrupted) }
             if state.step > 0, state.step.isMultiple(of: options.checkpointInterval) { try save() }
             try step()
         }
@@ -94,11 +102,15 @@ public final class TrainingLoop {
 
     // MARK: Parts
 
+    private var group: any TrainingGroup { trainer.group }
+
     private func step() throws {
         let number = state.step + 1, rate = options.rate.rate(step: number), epoch = order.position.epoch
-        let examples = order.next()
-        let batches = try stride(from: 0, to: examples.count, by: options.microBatchSize).map { start in
-            try training.source.batch(Array(examples[start..<min(start + options.microBatchSize, examples.count)]), epoch: epoch)
+        let examples = group.share(of: order.next())
+        let batches = try group.agree {
+            try stride(from: examples.startIndex, to: examples.endIndex, by: options.microBatchSize).map { start in
+                try training.source.batch(Array(examples[start..<min(start + options.microBatchSize, examples.endIndex)]), epoch: epoch)
+            }
         }
         let result: Trainer.Result
         do { result = try trainer.step(batches, rate: rate, clip: options.clip) } catch var error as TrainingError {
@@ -129,13 +141,18 @@ public final class TrainingLoop {
     /// False when it was cancelled; nothing has changed then.
     private func validate() throws -> Bool {
         guard let evaluator else { return true }
-        let figures: [(name: String, value: Double)]
-        do {
-            figures = try evaluator.run { done, count in
-                if isCancelled() { throw Cancelled() }
-                try observer(.validating(done, count))
-            }
-        } catch is Cancelled { return false }
+        let found = try group.fromFirst {
+            do {
+                let figures = try evaluator.run { done, count in
+                    if isCancelled() { throw Cancelled() }
+                    try observer(.validating(done, count))
+                }
+                return .array(figures.map { .array([.string($0.name), .number($0.value)]) })
+            } catch is Cancelled { return .null }
+        }
+        guard let pairs = found.array else { return false }
+        // What is no number is null in JSON.
+        let figures = pairs.map { (name: $0.array?.first?.string ?? "", value: $0.array?.last?.double ?? .nan) }
         guard let value = figures.first(where: { $0.name == score.name })?.value else {
             throw TrainingError(.mismatch, "", "the validation has no figure \(score.name)")
         }
@@ -144,7 +161,7 @@ public final class TrainingLoop {
         if isBest {
             state.best = TrainingState.Best(step: state.step, score: value)
             state.unimproved = 0
-            if let directory { try export?(directory.bestPath) }
+            try group.agree { if let directory { try export?(directory.bestPath) } }
         } else {
             state.unimproved += 1
         }
@@ -158,12 +175,14 @@ public final class TrainingLoop {
 
     private func end(_ ending: Ending) throws -> Ending {
         try save()
-        if let directory { try export?(directory.lastPath) }
+        try group.agree { if let directory { try export?(directory.lastPath) } }
         return ending
     }
 
     /// Writes a checkpoint unless there is one of this step and validation.
-    private func save() throws {
+    private func save() throws { try group.agree(write) }
+
+    private func write() throws {
         guard let directory, saved?.step != state.step || saved?.validated != state.validated else { return }
         try metrics?.synchronize()
         state.metricsByteCount = metrics?.byteCount ?? 0

@@ -51,6 +51,8 @@ struct WeighedLosses {
         graph = builder.graph
     }
 
+    var count: Int { losses.count }
+
     /// The rows of a batch that count, for each loss.
     func counts(_ inputs: HostInputs) -> [Int] {
         losses.map { loss in

@@ -28,6 +28,8 @@ final class MetricsLog {
         var line = JSON.object(object).serialized + "\n"
         let written = line.withUTF8 { write(descriptor, $0.baseAddress, $0.count) }
         guard written == line.utf8.count else {
+            // A part was written: there is no room for the rest.
+            if written >= 0 { errno = ENOSPC }
             let error = failure(errno == ENOSPC || errno == EDQUOT || written >= 0 ? .diskFull : .writeFailed)
             ftruncate(descriptor, off_t(byteCount))
             throw error

@@ -7,6 +7,7 @@ import ShrinkCheckpoints
 /// One process at a time works in it.
 public final class RunDirectory {
     public let path: String
+    /// Negative when another process has it.
     private let lock: Int32
 
     public var recipePath: String { path + "/recipe.yaml" }
@@ -55,8 +56,15 @@ public final class RunDirectory {
         try Directory.make(path + "/checkpoints")
     }
 
+    /// The directory of a run that the first process of a group has opened, for the others to read.
+    public init(openedByFirst path: String) {
+        self.path = path
+        lock = -1
+    }
+
     /// Takes away what `create` made and what has been put there since: nothing came of the run.
     public func discard() {
+        guard lock >= 0 else { return }
         Self.discard(path)
         rmdir(path)
     }
@@ -65,5 +73,5 @@ public final class RunDirectory {
         for name in ["recipe.yaml", "data", "checkpoints", "metrics.jsonl"] { Directory.remove("\(path)/\(name)") }
     }
 
-    deinit { close(lock) }
+    deinit { if lock >= 0 { close(lock) } }
 }

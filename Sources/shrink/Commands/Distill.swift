@@ -89,51 +89,62 @@ struct Distill: ParsableCommand {
     }
 
     func run() throws {
-        let run = try TrainingRun.open(
-            "distill", output: output, recipe: recipe, resume: resume, keys: DistillationSettings.keys, options: options, apply: apply,
-            complete: { try DistillationSettings($0).recipe })
-        let loop = try run.preparing { try prepare(run, DistillationSettings(run.recipe)) }
-        try run.run(loop, restored: loop.state.step > 0)
+        try Processes.together { group in
+            let run = try TrainingRun.open(
+                "distill", output: output, recipe: recipe, resume: resume, keys: DistillationSettings.keys, options: options, group: group, apply: apply,
+                complete: { try DistillationSettings($0).recipe })
+            let loop = try run.preparing { try prepare(run, DistillationSettings(run.recipe)) }
+            try run.run(loop, restored: loop.state.step > 0)
+        }
     }
 
     private func prepare(_ run: TrainingRun, _ settings: DistillationSettings) throws -> TrainingLoop {
         let training = settings.training, objective = training.objective
-        let teacher = try ImportedModel.open(settings.teacher), tokenizer = try TokenizerFiles.load(settings.teacher)
-        guard teacher.graph.output(named: objective.output) != nil else {
-            throw CommandFailure("\(settings.teacher): the teacher has no output \(objective.output), which the objective \(objective.rawValue) is about")
+        let (teacher, tokenizer, source) = try run.group.agree {
+            let teacher = try ImportedModel.open(settings.teacher), tokenizer = try TokenizerFiles.load(settings.teacher)
+            guard teacher.graph.output(named: objective.output) != nil else {
+                throw CommandFailure("\(settings.teacher): the teacher has no output \(objective.output), which the objective \(objective.rawValue) is about")
+            }
+            return (teacher, tokenizer, try TrainedModel(settings, teacher: teacher, tokenizer: tokenizer))
         }
-        let source = try TrainedModel(settings, teacher: teacher, tokenizer: tokenizer)
         var data = try training.data(maximumTokens: min(source.maximumTokens, teacher.maximumInputTokens))
         data.isUnlabelled = settings.isUnlabelled
         let task = try run.task(data, tokenizer: tokenizer, labels: teacher.labels, badRowShare: training.badRowShare)
-        if objective.hasLabels, task.labels != teacher.labels {
-            throw CommandFailure(
-                "\(settings.teacher): the teacher tells \(teacher.labels.joined(separator: ", ")) apart, but the labels of the data are \(task.labels.joined(separator: ", "))")
+        let threads = HostThreads(run.threads), loopOptions = training.options(exampleCount: task.training.examples.count)
+        let (model, asks) = try run.group.agree {
+            if objective.hasLabels, task.labels != teacher.labels {
+                throw CommandFailure(
+                    "\(settings.teacher): the teacher tells \(teacher.labels.joined(separator: ", ")) apart, but the labels of the data are \(task.labels.joined(separator: ", "))")
+            }
+            let model = try source.prepared(for: task, seed: training.seed, quiet: run.isQuiet || run.isResumed)
+            let distillation = try settings.distillation(student: model.graph, teacher: teacher.graph)
+            return (model, try task.trainingGraph(model.graph, distillation: distillation))
         }
-        let model = try source.prepared(for: task, seed: training.seed, quiet: options.quiet || run.isResumed)
-
-        let threads = HostThreads(options.threadCount), distillation = try settings.distillation(student: model.graph, teacher: teacher.graph)
-        var graph = try task.trainingGraph(model.graph, distillation: distillation)
-        let asks = graph
-        _ = try PassManager.imitate(training.scheme).run(on: &graph)
-        // What no loss depends on stays as it is.
-        let learnt = graph.extracting(outputs: ["loss"])
-        let parameters = try ParameterTable(reading: learnt.parameters(freezing: training.frozen), of: learnt)
-        let loopOptions = training.options(exampleCount: task.training.examples.count)
-        let teachers = try Teachers(settings, teacher, tokenizer, task, asks, run, threads: threads, batchSize: loopOptions.microBatchSize)
-        let trainer = try Trainer(
-            graph, parameters: parameters, optimizer: training.optimizer, weightDecay: Float(training.weightDecay), recompute: training.recomputation,
-            threads: threads)
-        trainer.targets = { try teachers.training.targets($0, for: $1, examples: $2) }
-        let evaluator = try task.validation.map {
-            try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.studentMeasure, threads: threads)
+        let teachers = try run.group.firstThenOthers {
+            try Teachers(settings, teacher, tokenizer, task, asks, run, threads: threads, batchSize: loopOptions.microBatchSize)
         }
-        evaluator?.targets = { try teachers.validation.targets($0, for: $1, examples: $2) }
-        let loop = TrainingLoop(
-            trainer, training: task.training, evaluator: evaluator, score: task.studentScore, options: loopOptions, directory: run.directory)
-        loop.export = { try model.write(parameters, to: $0) }
-        loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
-        if run.isResumed, try !loop.restore(), !options.quiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
+        let loop = try run.group.agree {
+            var graph = asks
+            _ = try PassManager.imitate(training.scheme).run(on: &graph)
+            // What no loss depends on stays as it is.
+            let learnt = graph.extracting(outputs: ["loss"])
+            let parameters = try ParameterTable(reading: learnt.parameters(freezing: training.frozen), of: learnt)
+            let trainer = try Trainer(
+                graph, parameters: parameters, optimizer: training.optimizer, weightDecay: Float(training.weightDecay), recompute: training.recomputation,
+                threads: threads, group: run.group)
+            trainer.targets = { try teachers.training.targets($0, for: $1, examples: $2) }
+            let evaluator = try task.validation.map {
+                try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.studentMeasure, threads: threads)
+            }
+            evaluator?.targets = { try teachers.validation.targets($0, for: $1, examples: $2) }
+            let loop = TrainingLoop(
+                trainer, training: task.training, evaluator: evaluator, score: task.studentScore, options: loopOptions,
+                directory: run.group.isFirst ? run.directory : nil)
+            loop.export = { try model.write(parameters, to: $0) }
+            loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
+            return loop
+        }
+        if run.isResumed, try !loop.restore(), !run.isQuiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
         return loop
     }
 }
@@ -157,8 +168,8 @@ private struct Teachers {
             validation = training
         case .int8:
             training = try RuntimeTeacher(
-                teacher, tokenizer: tokenizer, for: student, fingerprint: fingerprint, path: run.directory.dataPath + "/teacher.shrink", threads: run.options.threadCount,
-                quiet: run.options.quiet)
+                teacher, tokenizer: tokenizer, for: student, fingerprint: fingerprint, path: run.directory.dataPath + "/teacher.shrink", threads: run.threads,
+                quiet: run.isQuiet)
             validation = training
         case .cache:
             let directory = settings.cache ?? run.directory.dataPath
@@ -170,7 +181,7 @@ private struct Teachers {
                 let path = "\(directory)/teacher-\(name).cache"
                 func open() throws -> any Teacher { try CachedTeacher(path: path, teacher: fingerprint, data: data, for: student, count: source.count) }
                 if access(path, F_OK) == 0 { return try open() }
-                let progress = Progress("ask the teacher about \(source.count) examples", quiet: run.options.quiet)
+                let progress = Progress("ask the teacher about \(source.count) examples", quiet: run.isQuiet)
                 defer { progress.clear() }
                 try CachedTeacher.write(
                     to: path, try live(), source: source, data: data, for: student, numbers: settings.cacheNumbers, batchSize: batchSize, progress: progress.update)

@@ -26,6 +26,9 @@ struct Train: ParsableCommand {
             A recipe is YAML: each option is a key by its name without dashes, and checkpoint is the first argument. Options \
             override it. Data is .txt, .jsonl, .tsv or .csv, perhaps compressed (gzip, zstd, xz, bzip2).
 
+            Built with the trait MPI, mpirun -n N shrink train … trains by N processes, which share each step's examples; \
+            --threads is for each of them.
+
             Examples: shrink train MODEL --objective causal-lm --data book.txt -o run
             shrink train MODEL --objective sequence-classification --data train.tsv --text-column sentence -o run
 
@@ -62,38 +65,45 @@ struct Train: ParsableCommand {
     }
 
     func run() throws {
-        let run = try TrainingRun.open(
-            "train", output: output, recipe: recipe, resume: resume, keys: TrainingSettings.keys, options: options, apply: apply,
-            complete: { try TrainingSettings($0).recipe })
-        let loop = try run.preparing { try prepare(run, TrainingSettings(run.recipe)) }
-        try run.run(loop, restored: loop.state.step > 0)
+        try Processes.together { group in
+            let run = try TrainingRun.open(
+                "train", output: output, recipe: recipe, resume: resume, keys: TrainingSettings.keys, options: options, group: group, apply: apply,
+                complete: { try TrainingSettings($0).recipe })
+            let loop = try run.preparing { try prepare(run, TrainingSettings(run.recipe)) }
+            try run.run(loop, restored: loop.state.step > 0)
+        }
     }
 
     private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
-        let source = try TrainedModel(settings)
+        let source = try run.group.agree { try TrainedModel(settings) }
         let task = try run.task(
             try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
             badRowShare: settings.badRowShare)
-        let model = try source.prepared(for: task, seed: settings.seed, quiet: options.quiet || run.isResumed)
+        let loop = try run.group.agree {
+            let model = try source.prepared(for: task, seed: settings.seed, quiet: run.isQuiet || run.isResumed)
 
-        let threads = HostThreads(options.threadCount)
-        var graph = try task.trainingGraph(model.graph)
-        _ = try PassManager.imitate(settings.scheme).run(on: &graph)
-        let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
-        let loopOptions = settings.options(exampleCount: task.training.examples.count)
-        if loopOptions.patience != nil, task.validation == nil {
-            throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+            let threads = HostThreads(run.threads)
+            var graph = try task.trainingGraph(model.graph)
+            _ = try PassManager.imitate(settings.scheme).run(on: &graph)
+            let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
+            let loopOptions = settings.options(exampleCount: task.training.examples.count)
+            if loopOptions.patience != nil, task.validation == nil {
+                throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+            }
+            let trainer = try Trainer(
+                graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
+                threads: threads, group: run.group)
+            let evaluator = try task.validation.map {
+                try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
+            }
+            let loop = TrainingLoop(
+                trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions,
+                directory: run.group.isFirst ? run.directory : nil)
+            loop.export = { try model.write(parameters, to: $0) }
+            loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
+            return loop
         }
-        let trainer = try Trainer(
-            graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
-            threads: threads)
-        let evaluator = try task.validation.map {
-            try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
-        }
-        let loop = TrainingLoop(trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions, directory: run.directory)
-        loop.export = { try model.write(parameters, to: $0) }
-        loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
-        if run.isResumed, try !loop.restore(), !options.quiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
+        if run.isResumed, try !loop.restore(), !run.isQuiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
         return loop
     }
 }

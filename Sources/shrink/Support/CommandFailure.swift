@@ -49,6 +49,7 @@ struct CommandFailure: Error, CustomStringConvertible {
             switch error.code {
             case .badRecipe: self.init("\(error)", exitCode: error.place.isEmpty ? CommandFailure.usage : CommandFailure.badInput)
             case .inputOutput: self.init("\(error)", exitCode: CommandFailure.inputOutput)
+            case .group: self.init("\(error)", exitCode: CommandFailure.unavailable)
             case .diverged: self.init("\(error)", exitCode: CommandFailure.negative)
             case .badRun, .mismatch: self.init("\(error)")
             }

@@ -1,3 +1,4 @@
+import CShrinkMachine
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkJSON
@@ -13,6 +14,11 @@ struct TrainingRun {
     let options: RunOptions
     /// `train` or `distill`.
     let title: String
+    /// The processes that train together. The first one has the directory, and speaks.
+    let group: any TrainingGroup
+
+    var threads: Int { options.threads ?? group.threadCount(cores: RunOptions.cores, usable: Int(shrink_machine_cpu_count())) }
+    var isQuiet: Bool { options.quiet || !group.isFirst }
 
     /// Begins a run, or opens one to go on with.
     ///
@@ -21,29 +27,32 @@ struct TrainingRun {
     ///   - apply: puts the options of the command line into the recipe.
     ///   - complete: checks a recipe and fills in defaults.
     static func open(
-        _ title: String, output: String?, recipe path: String?, resume: String?, keys: [RecipeKey], options: RunOptions, apply: (inout Recipe) -> Void,
-        complete: (Recipe) throws -> Recipe
+        _ title: String, output: String?, recipe path: String?, resume: String?, keys: [RecipeKey], options: RunOptions,
+        group: any TrainingGroup = SingleProcess(), apply: (inout Recipe) -> Void, complete: (Recipe) throws -> Recipe
     ) throws -> TrainingRun {
         if let resume {
-            let directory = try RunDirectory(resume)
-            do {
-                return TrainingRun(
-                    directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
-                    title: title)
-            } catch var error as TrainingError {
-                // No option is to blame.
-                if error.place.isEmpty { error.place = directory.recipePath }
-                throw error
+            return try group.firstThenOthers {
+                let directory = group.isFirst ? try RunDirectory(resume) : RunDirectory(openedByFirst: resume)
+                do {
+                    return TrainingRun(
+                        directory: directory, recipe: try complete(Recipe(path: directory.recipePath, keys: keys)), isResumed: true, options: options,
+                        title: title, group: group)
+                } catch var error as TrainingError {
+                    // No option is to blame.
+                    if error.place.isEmpty { error.place = directory.recipePath }
+                    throw error
+                }
             }
         }
         guard let output else { throw CommandFailure("give a directory for the run with --output, or one to go on with with --resume", exitCode: CommandFailure.usage) }
-        var recipe = try path.map { try Recipe(path: $0, keys: keys) } ?? Recipe(keys: keys)
-        apply(&recipe)
-        recipe = try complete(recipe)
-        let heading = "The settings of this run, made by shrink \(Shrink.configuration.version).\nThe same again: shrink \(title) --recipe THIS_FILE -o DIRECTORY"
-        return TrainingRun(
-            directory: try RunDirectory.create(output, recipe: try recipe.yaml(heading: heading)), recipe: recipe, isResumed: false, options: options,
-            title: title)
+        return try group.firstThenOthers {
+            var recipe = try path.map { try Recipe(path: $0, keys: keys) } ?? Recipe(keys: keys)
+            apply(&recipe)
+            recipe = try complete(recipe)
+            let heading = "The settings of this run, made by shrink \(Shrink.configuration.version).\nThe same again: shrink \(title) --recipe THIS_FILE -o DIRECTORY"
+            let directory = group.isFirst ? try RunDirectory.create(output, recipe: try recipe.yaml(heading: heading)) : RunDirectory(openedByFirst: output)
+            return TrainingRun(directory: directory, recipe: recipe, isResumed: false, options: options, title: title, group: group)
+        }
     }
 
     /// Does `body`; when it fails before anything has been trained, a new directory is taken away again.
@@ -54,23 +63,25 @@ struct TrainingRun {
         }
     }
 
-    /// Reads and encodes the data of a task.
+    /// Reads and encodes the data of a task; in the first process of a group, and the others read what that wrote.
     func task(_ data: TaskData, tokenizer: TokenizerDefinition, labels: [String], badRowShare: Double) throws -> TrainingTask {
-        let progress = Progress("encode", quiet: options.quiet)
+        let progress = Progress("encode", quiet: isQuiet)
         defer { progress.clear() }
-        return try TrainingTask(
-            data, tokenizer: try tokenizer.encodedTables(), labels: labels, directory: directory.dataPath,
-            badRows: {
-                BadRows(maximumShare: badRowShare) { error in
-                    progress.clear()
-                    if !options.quiet { Output.message("note: \("\(error)".onOneLine); left out") }
-                }
-            }, progress: progress.update)
+        return try group.firstThenOthers {
+            try TrainingTask(
+                data, tokenizer: try tokenizer.encodedTables(), labels: labels, directory: directory.dataPath,
+                badRows: {
+                    BadRows(maximumShare: badRowShare) { error in
+                        progress.clear()
+                        if !isQuiet { Output.message("note: \("\(error)".onOneLine); left out") }
+                    }
+                }, progress: progress.update)
+        }
     }
 
     /// Trains to the end and tells how it went.
     func run(_ loop: TrainingLoop, restored: Bool) throws {
-        let progress = TrainingProgress(title, steps: loop.options.rate.steps, quiet: options.quiet)
+        let progress = TrainingProgress(title, steps: loop.options.rate.steps, quiet: isQuiet)
         var validation: [(name: String, value: Double)] = [], loss: Double?
         loop.isCancelled = { Interrupt.flag.pointee != 0 }
         loop.observer = { event in
@@ -79,9 +90,11 @@ struct TrainingRun {
             progress.show(event)
         }
         defer { progress.clear() }
-        if restored, !options.quiet { Output.message("\(title): going on after step \(loop.state.step) of \(loop.options.rate.steps)") }
+        if restored, !isQuiet { Output.message("\(title): going on after step \(loop.state.step) of \(loop.options.rate.steps)") }
         let ending = try loop.run()
         let state = loop.state
+        group.hasEnded = true
+        guard group.isFirst else { return }
         if ending == .interrupted {
             throw CommandFailure(
                 "interrupted after step \(state.step) of \(loop.options.rate.steps), which is saved; go on with: shrink \(title) --resume \(directory.path)",

@@ -94,7 +94,7 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ConformanceTests",
-            dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkCompute", "ShrinkJSON", "GoldenModels"]),
+            dependencies: ["ShrinkRuntime", "ShrinkPacking", "ShrinkPasses", "ShrinkTraining", "ShrinkCompute", "ShrinkGraph", "ShrinkJSON", "GoldenModels"]),
     ],
     cLanguageStandard: .c11
 )

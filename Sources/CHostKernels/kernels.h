@@ -244,11 +244,59 @@ static float soft_targets(
     return temperature * temperature * sum_lanes(losses);
 }
 
+/* What one class adds to the divergence from probabilities p to q, given by their logarithms; its weight is p q / m
+ * for m = skew p + (1 - skew) q, without the skew p. */
+static float class_divergence(float log_p, float log_q, float skew, float *weight) {
+    const float p = expf(log_p), q = expf(log_q), m = skew * p + (1 - skew) * q;
+    *weight = skew == 0 ? p : m > 0 ? (1 - skew) * p * q / m : 0;
+    return p > 0 ? p * (log_p - (skew == 0 ? log_q : logf(m))) : 0;
+}
+
+static float top_targets(
+    const float *logits, const float *ids, const float *log_shares, size_t count, float temperature, float skew, float factor,
+    float *gradient, float *work, size_t width) {
+    const float cold = 1 / temperature;
+    float *rest = gradient ? gradient : work + count;
+    for (size_t i = 0; i < count; i++) work[i] = logits[(size_t)ids[i]] * cold;
+    EACH(width, PUT(rest, GET(logits) * cold););
+    for (size_t i = 0; i < count; i++) rest[(size_t)ids[i]] = -1e30f;
+    const float top = log_sum_exp(work, 1, count), others = count < width ? log_sum_exp(rest, 1, width) : -INFINITY;
+    const float all = fmaxf(top, others) + log1pf(expf(-fabsf(top - others)));
+    float weight, loss = 0, others_weight = 0, total = 0;
+    if (count < width) loss = class_divergence(log_shares[count], others - all, skew, &others_weight);
+    for (size_t i = 0; i < count; i++) {
+        loss += class_divergence(log_shares[i], work[i] - all, skew, &weight);
+        total += weight;
+    }
+    total += others_weight;
+    if (gradient) {
+        /* As of soft targets; a class among the others has the part of their weight that it has of their probability. */
+        const float f = factor * temperature, outer = f * (expf(others - all) * total - others_weight);
+        if (count < width) EACH(width, PUT(gradient, exponential(GET(gradient) - others) * outer););
+        for (size_t i = 0; i < count; i++) {
+            class_divergence(log_shares[i], work[i] - all, skew, &weight);
+            gradient[(size_t)ids[i]] = f * (expf(work[i] - all) * total - weight);
+        }
+    }
+    return temperature * temperature * loss;
+}
+
 static float squared_error(const float *a, const float *b, float factor, float *gradient, size_t width) {
     vf sum = 0;
     EACH(width, { vf d = GET(a) - GET(b); sum += d * d; });
     if (gradient) EACH(width, PUT(gradient, (GET(a) - GET(b)) * (2 * factor / width)););
     return sum_lanes(sum) / width;
+}
+
+static float probability_error(const float *a, const float *b, float factor, float *gradient, size_t width) {
+    const float loss = squared_error(a, b, 0, 0, width);
+    if (gradient) {
+        vf sum = 0;
+        EACH(width, sum += (GET(a) - GET(b)) * GET(a););
+        const float along = sum_lanes(sum), f = 2 * factor / width;
+        EACH(width, PUT(gradient, GET(a) * (GET(a) - GET(b) - along) * f););
+    }
+    return loss;
 }
 
 static float cosine(const float *a, const float *b, float factor, float *gradient, size_t width) {
@@ -293,8 +341,28 @@ static double sum_of_squares(const float *x, size_t count) {
     return total;
 }
 
+static void largest_magnitudes(const float *x, float *largest, size_t step, size_t width) {
+    if (step) {
+        EACH(width, PUT(largest, vmax(GET(largest), vabs(GET(x)))););
+    } else {
+        vf all = 0;
+        EACH(width, all = vmax(all, vabs(GET_OR(x, 0))););
+        *largest = fmaxf(*largest, max_lanes(all));
+    }
+}
+
+static void round_to_codes(float *x, const float *scales, size_t step, size_t width) {
+    for (size_t i = 0; i < width; i++) {
+        const float scale = scales[i * step];
+        const double code = __builtin_rint((double)x[i] / (double)scale);
+        const float value = (float)fmin(fmax(code, -127), 127) * scale;
+        x[i] = scale > 0 ? value : x[i];
+    }
+}
+
 const host_kernels TABLE = {
     add, multiply, scale, add_row, unary, unary_gradient, gate, gate_gradient, norm, norm_gradient, add_rows, softmax, softmax_gradient,
-    row_dots, rotary, l2_normalize, l2_normalize_gradient, cross_entropy, soft_targets, squared_error, cosine, adamw, momentum,
+    row_dots, rotary, l2_normalize, l2_normalize_gradient, cross_entropy, soft_targets, top_targets, squared_error,
+    probability_error, cosine, largest_magnitudes, round_to_codes, adamw, momentum,
     sum_of_squares, recurrent_pack, recurrent, recurrent_pack_back, recurrent_gradient,
 };

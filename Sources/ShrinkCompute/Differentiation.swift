@@ -213,7 +213,7 @@ struct Differentiator {
             let node = source[id]
             guard let gradient = seeds[node.results[0]] else { continue }
             switch node.operation {
-            case .loss: break
+            case .loss, .relationLoss: break
             case .scale: try give(try builder.add(node.operation, [gradient]), to: node.inputs[0], &builder)
             case .binary(let binary) where binary.function == .add:
                 for input in node.inputs { try give(gradient, to: input, &builder) }
@@ -227,11 +227,13 @@ struct Differentiator {
         }
         for id in tail {
             let node = source[id], inputs = node.inputs.map { copies[$0]! }
-            if case .loss(let payload) = node.operation, isNeeded(node.inputs[0]), let seed = seeds[node.results[0]] {
-                guard !isNeeded(node.inputs[1]) else { throw noGradient(node, "the target of a loss") }
-                let results = try add(.lossGradient(LossGradient(payload)), [seed] + inputs, node)
-                contribute(results[0], to: node.inputs[0])
-                copies[node.results[0]] = results[1]
+            if let (gradient, predictions) = node.operation.gradientOfLoss, let seed = seeds[node.results[0]],
+                node.inputs.prefix(predictions).contains(where: isNeeded)
+            {
+                guard !node.inputs.dropFirst(predictions).contains(where: isNeeded) else { throw noGradient(node, "the target of a loss") }
+                let results = try add(gradient, [seed] + inputs, node)
+                for (result, input) in zip(results.dropLast(), node.inputs) { contribute(result, to: input) }
+                copies[node.results[0]] = results.last
             } else {
                 copies[node.results[0]] = try builder.add(node.operation, inputs, name: name(node.results[0]), origin: node.origin)
             }
@@ -251,6 +253,15 @@ extension Graph.Node {
 }
 
 extension Operation {
+    /// What computes a loss with its gradients, and how many of the loss's inputs have one: the first.
+    fileprivate var gradientOfLoss: (operation: Operation, predictions: Int)? {
+        switch self {
+        case .loss(let loss): (.lossGradient(LossGradient(loss)), 1)
+        case .relationLoss(let loss): (.relationLossGradient(RelationLossGradient(loss)), 2)
+        default: nil
+        }
+    }
+
     /// A norm as one without residual and further results.
     var withoutResidual: Operation {
         switch self {

@@ -171,7 +171,8 @@ extension Operation {
         case .recurrent(let recurrent): result == (recurrent.cell == .rnn ? 0 : recurrent.savesStates ? count - 2 : -1) ? [0] : []
         case .recurrentGradient(let payload) where payload.recurrent.cell == .rnn: result == 0 ? [0] : []
         case .recurrentGradient(let payload): result == 0 ? [2] : payload.recurrent.cell == .gru && result == count - 1 ? [3] : []
-        case .embedding, .linear, .attention, .selectToken, .meanTokens, .concatenate, .columns, .loss, .attentionGradient, .poolGradient: []
+        case .embedding, .linear, .attention, .selectToken, .meanTokens, .concatenate, .columns, .loss, .relationLoss, .relationLossGradient,
+            .attentionGradient, .poolGradient: []
         }
     }
 }

@@ -2,17 +2,27 @@ import ShrinkGraph
 
 /// What quantization does to numbers, computed in floats: the reference for quantized graphs.
 enum FakeQuantization {
-    /// Each row becomes scale × code, with the codes and scales that packing stores.
-    static func weights(_ tensor: HostTensor, _ quantization: WeightQuantization) {
+    /// Each output channel becomes scale × code, with the codes and scales that packing stores.
+    static func weights(_ tensor: HostTensor, _ quantization: WeightQuantization, on threads: HostThreads) {
+        let width = tensor.width, base = tensor.base
         switch quantization {
         case .int8PerChannel:
-            for row in 0..<tensor.rowCount {
-                let values = UnsafeMutableBufferPointer(rebasing: tensor.buffer[row * tensor.width..<(row + 1) * tensor.width])
-                let scale = Float(Double(values.reduce(0) { max($0, abs($1)) }) / 127)
-                guard scale > 0 else { continue }
-                for index in values.indices {
-                    let code = (Double(values[index]) / Double(scale)).rounded(.toNearestOrEven)
-                    values[index] = Float(min(max(code, -127), 127)) * scale
+            threads.forRows(tensor.rowCount, width: width) { rows in
+                for row in rows {
+                    var largest: Float = 0
+                    kernels.largest_magnitudes(base + row * width, &largest, 0, width)
+                    var scale = Float(Double(largest) / 127)
+                    kernels.round_to_codes(base + row * width, &scale, 0, width)
+                }
+            }
+        case .int8PerColumn:
+            var scales = [Float](repeating: 0, count: width)
+            for row in 0..<tensor.rowCount { kernels.largest_magnitudes(base + row * width, &scales, 1, width) }
+            for column in 0..<width { scales[column] = Float(Double(scales[column]) / 127) }
+            scales.withUnsafeBufferPointer { scales in
+                let scales = scales.baseAddress!
+                threads.forRows(tensor.rowCount, width: width) { rows in
+                    for row in rows { kernels.round_to_codes(base + row * width, scales, 1, width) }
                 }
             }
         }

@@ -73,7 +73,7 @@ extension Differentiator {
             let operation = Operation.l2NormalizeGradient(L2NormalizeGradient(epsilon: norm.epsilon))
             contribute(try add(operation, [dy, saved(inputs[0])], node)[0], to: inputs[0])
         case .layerNorm, .rmsNorm: break
-        case .columns, .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
+        case .columns, .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
             .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient:
             throw noGradient(node, node.operation.mnemonic)
         }

@@ -52,7 +52,8 @@ public final class HostExecutor {
     }
 
     /// Runs one batch and returns the outputs by name. Inputs that are not given and have a natural value get it:
-    /// segments are zero, positions count from zero, lengths are whole, and `loss_gradient` is one.
+    /// segments are zero, positions count from zero, lengths are whole, `marks` are −1 behind the lengths and else
+    /// zero, and `loss_gradient` is one.
     ///
     /// Gradients whose parameters stand in `gradients` go there instead, added to what is there when
     /// `accumulating`. Throws `ComputeError` for inputs that are missing or do not fit.
@@ -75,6 +76,7 @@ public final class HostExecutor {
                 results[output.name] = tensor
             }
         }
+        parameters.beginRun()
         let step = try Step(self, plan, inputs, arena: arena.base, outputs: outputs, accumulated: accumulated)
         for id in graph.order where !plan.skipped.contains(id) {
             let node = graph[id]
@@ -115,7 +117,7 @@ public final class HostExecutor {
         func resolve(_ inputs: ArraySlice<ValueID>) throws {
             guard let input = inputs.first else { return try body() }
             guard graph[input].isParameter else { return try resolve(inputs.dropFirst()) }
-            try parameters.withFloats(graph[input], rows: rows) { floats in
+            try parameters.withFloats(graph[input], rows: rows, on: threads) { floats in
                 step.pointers[input.index] = UnsafeMutablePointer(mutating: floats)
                 try resolve(inputs.dropFirst())
             }

@@ -48,7 +48,11 @@ extension Step {
         let tokens = shape(result).dropLast().last ?? 1, sequences = rows(result) / max(tokens, 1), blas = executor.blas
         let lengths = try lengths(node.inputs.dropFirst(attention.isPacked ? 1 : 3).first, sequences: sequences)
         let sums = attention.savesLogSumExp ? try pointer(node.results.last!) : nil
-        let steps = attention.isPacked ? nil : self.steps[node.inputs[2]]
+        let steps = self.steps[node.inputs[attention.isPacked ? 0 : 2]]
+        /// Where a head's values stand among the groups that were quantized.
+        func group(_ shared: Int, _ steps: HostTensor) -> Int {
+            attention.isPacked ? heads + attention.keyValueHeads + shared : shared * steps.width / attention.keyValueHeads
+        }
         let scratchCount = min(Step.block, tokens) * tokens, scratch = executor.scratch(threads.count * scratchCount)
         threads.forEach(sequences * heads) { task, worker in
             let head = task % heads, shared = head / (heads / attention.keyValueHeads), first = task / heads * tokens
@@ -64,7 +68,7 @@ extension Step {
                     for query in 0..<rows.count {
                         let seen = min(scores.visible + query * scores.step, scores.count)
                         FakeQuantization.shares(
-                            block + query * scores.stride, count: seen, steps: steps.base + first * steps.width + shared * steps.width / attention.keyValueHeads, stride: steps.width)
+                            block + query * scores.stride, count: seen, steps: steps.base + first * steps.width + group(shared, steps), stride: steps.width)
                     }
                 }
                 blas.multiply(

@@ -12,6 +12,7 @@ extension Step {
         let labels = loss.function == .crossEntropy ? try integers(inputs[1]) : nil
         let target = loss.function == .crossEntropy ? nil : try pointer(inputs[1])
         let marks = try labels ?? (inputs.count == 3 ? integers(inputs[2]) : nil)
+        let top = loss.function == .topTargets ? try topCount(inputs[1], classes: width) : 0
         if let wrong = labels?.first(where: { Int($0) >= width }) { throw ComputeError("the label \(wrong) is none of the \(width) classes") }
         let counted = marks.map { $0.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } } ?? rows
         let share = loss.reduction == .mean ? 1 / Float(max(counted, 1)) : 1
@@ -32,6 +33,13 @@ extension Step {
                     case .softTargets:
                         losses[row] = kernels.soft_targets(
                             prediction, target! + start, Float(loss.temperature), Float(loss.skew), factor, gradient, width)
+                    case .topTargets:
+                        withUnsafeTemporaryAllocation(of: Float.self, capacity: top + width) { work in
+                            let target = target! + row * (2 * top + 1)
+                            losses[row] = kernels.top_targets(
+                                prediction, target, target + top, top, Float(loss.temperature), Float(loss.skew), factor, gradient,
+                                work.baseAddress!, width)
+                        }
                     case .squaredError: losses[row] = kernels.squared_error(prediction, target! + start, factor, gradient, width)
                     case .cosine: losses[row] = kernels.cosine(prediction, target! + start, factor, gradient, width)
                     }
@@ -40,5 +48,19 @@ extension Step {
         }
         let sum = losses.reduce(0.0) { $0 + Double($1) }
         try pointer(result).pointee = Float(loss.reduction == .mean ? sum / Double(max(counted, 1)) : sum)
+    }
+
+    /// How many classes each row of a target of `topTargets` names, each of which must be one of `classes`.
+    private func topCount(_ target: ValueID, classes: Int) throws -> Int {
+        let count = width(target) / 2, numbers = try pointer(target)
+        for row in 0..<rows(target) {
+            for index in 0..<count {
+                let number = numbers[row * (2 * count + 1) + index]
+                guard number >= 0, number < Float(classes), number == number.rounded() else {
+                    throw ComputeError("the teacher names the class \(number), where there are \(classes)")
+                }
+            }
+        }
+        return count
     }
 }

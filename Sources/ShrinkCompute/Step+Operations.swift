@@ -60,6 +60,9 @@ extension Step {
 
         case .loss(let payload): try loss(payload, node, inputs[...], gradient: nil, into: results[0])
         case .lossGradient(let payload): try loss(payload.loss, node, inputs[1...], gradient: (pointer(inputs[0]).pointee, results[0]), into: results[1])
+        case .relationLoss(let payload): try relationLoss(payload, inputs[...], gradients: nil, into: results[0])
+        case .relationLossGradient(let payload):
+            try relationLoss(payload.loss, inputs[1...], gradients: (pointer(inputs[0]).pointee, results[0], results[1]), into: results[2])
         case .outerProduct:
             let m = width(inputs[0]), n = width(inputs[1])
             let beta = try beta(results[0], addend: node.addend)

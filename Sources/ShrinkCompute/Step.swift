@@ -62,6 +62,12 @@ final class Step {
         case "segments": integers[input] = [Int32](repeating: 0, count: count)
         case "positions": integers[input] = (0..<count).map { Int32($0 % tokens) }
         case "lengths": integers[input] = [Int32](repeating: Int32(tokens), count: count)
+        case "marks":
+            let lengths = inputs.integers["lengths"] ?? []
+            integers[input] = (0..<count).map { place in
+                let (sequence, token) = place.quotientAndRemainder(dividingBy: tokens)
+                return lengths.indices.contains(sequence) && token >= lengths[sequence] ? -1 : 0
+            }
         default: throw ComputeError("the graph has an input \(value.name) that nothing fills")
         }
     }

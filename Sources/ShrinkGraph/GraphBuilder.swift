@@ -56,6 +56,13 @@ public struct GraphBuilder: Sendable {
         return results
     }
 
+    /// Gives a value that has no name of its own one that it can be found by.
+    public mutating func rename(_ value: ValueID, to name: String) throws(GraphError) {
+        guard names.insert(name).inserted else { throw GraphError(.duplicateName, "two values are named \(name)") }
+        names.remove(graph.values[value.index].name)
+        graph.values[value.index].name = name
+    }
+
     public mutating func output(_ name: String, _ value: ValueID) throws(GraphError) {
         guard graph.output(named: name) == nil else { throw GraphError(.duplicateName, "two outputs are named \(name)") }
         graph.outputs.append((name, value))

@@ -21,6 +21,9 @@ extension ParameterSource {
 public enum WeightQuantization: String, Sendable, CaseIterable {
     /// int8, symmetric, one scale for each output channel (row): scale = max|row| / 127.
     case int8PerChannel = "w8"
+    /// The same of a weight that is stored input by input (`Linear.isInputMajor`), whose output channels are columns: while
+    /// it is trained. Packing turns it first.
+    case int8PerColumn = "w8_columns"
 }
 
 /// A constant of the graph: a weight.

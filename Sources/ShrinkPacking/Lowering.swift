@@ -190,7 +190,7 @@ struct Lowering {
         case .recurrent(let recurrent): try lower(recurrent, node, &weights)
         case .concatenate(let concatenate): try lower(concatenate, node)
         case .columns: throw PackingError(.unsupported, "the runtime has no \(node.operation.mnemonic)")
-        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
+        case .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient,
             .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient:
             throw PackingError(.unsupported, "this operation is for training; pack the graph without losses and gradients")
         }

@@ -15,4 +15,16 @@ extension PassManager {
         if scheme == .w8a8 { passes += [.quantizeW8A8, .fuseQuantize] }
         return PassManager(passes)
     }
+
+    /// From a training graph to one that computes as the packed model will: quantization-aware training.
+    ///
+    /// Ranges are those of the numbers at hand, of each output channel and of each token, so no number lies outside of them: the
+    /// gradient passes every rounding as if it were not there (Bengio et al. 2013, §4), and is never cut off. A scheme that
+    /// clips has to cut it off where it does.
+    public static func imitate(_ scheme: Scheme) -> PassManager {
+        switch scheme {
+        case .w8a8: PassManager([.fakeQuantizeW8A8])
+        case .fp32: PassManager([])
+        }
+    }
 }

@@ -5,9 +5,18 @@ import ShrinkGraph
 extension Pass {
     public static let quantizeW8A8 = Pass(
         name: "quantize-w8a8", summary: "int8 weights by channel, activations by token, attention by head"
-    ) { graph, report in
+    ) { try toInt8(&$0, &$1, isTrained: false) }
+
+    /// What `quantizeW8A8` will make of the model once it is packed, with the same codes, in the layout in which its weights are
+    /// trained: packed attention and weights stored input by input stay. Parameters that only training knows stay as they are;
+    /// the names of those have a colon.
+    public static let fakeQuantizeW8A8 = Pass(
+        name: "fake-quantize-w8a8", summary: "compute as after quantize-w8a8, with the weights as they are trained"
+    ) { try toInt8(&$0, &$1, isTrained: true) }
+
+    private static func toInt8(_ graph: inout Graph, _ report: inout PassReport, isTrained: Bool) throws {
         var quantized: [ValueID: ValueID] = [:]
-        var weights: [ValueID] = []
+        var weights: [ValueID] = [], columns: [ValueID] = []
         var patch = GraphPatch(graph)
 
         func quantize(_ value: ValueID, groups: Int, before anchor: NodeID, origin: String) throws -> ValueID {
@@ -20,10 +29,11 @@ extension Pass {
         for id in graph.order {
             let node = graph[id]
             switch node.operation {
-            case .linear where graph[node.inputs[0]].type.element == .float32:
+            case .linear(let linear) where graph[node.inputs[0]].type.element == .float32:
+                if isTrained, graph[node.inputs[1]].name.contains(":") { continue }
                 let x = try quantize(node.inputs[0], groups: 1, before: id, origin: node.origin)
                 patch.setInputs(of: id, to: [x] + node.inputs.dropFirst())
-                weights.append(node.inputs[1])
+                if isTrained, linear.isInputMajor { columns.append(node.inputs[1]) } else { weights.append(node.inputs[1]) }
                 report.rewrites += 1
             case .embedding:
                 weights.append(node.inputs[1])
@@ -34,6 +44,12 @@ extension Pass {
                 weights.append(node.inputs[1])
                 report.rewrites += 1
             case .attention(let attention) where graph[node.inputs[0]].type.element == .float32:
+                if isTrained, attention.isPacked {
+                    let x = try quantize(node.inputs[0], groups: attention.heads + 2 * attention.keyValueHeads, before: id, origin: node.origin)
+                    patch.setInputs(of: id, to: [x] + node.inputs.dropFirst())
+                    report.rewrites += 1
+                    continue
+                }
                 guard !attention.isPacked else {
                     report.refuse(node, .unsupported("q, k and v are packed in one; split-packed-attention comes first"))
                     continue
@@ -48,11 +64,11 @@ extension Pass {
             default: continue
             }
         }
-        for weight in weights {
+        for (weight, quantization) in weights.map({ ($0, WeightQuantization.int8PerChannel) }) + columns.map({ ($0, .int8PerColumn) }) {
             guard patch[weight].isParameter else {
                 throw GraphError(.undefinedValue, "\(patch[weight].name) is computed, so it cannot be quantized as a weight")
             }
-            patch.setQuantization(.int8PerChannel, of: weight)
+            patch.setQuantization(quantization, of: weight)
         }
         graph = try patch.commit()
     }

@@ -20,7 +20,7 @@ struct Shrink: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Inspect.self, Quantize.self, Run.self, Embed.self, Classify.self, Eval.self, Compare.self, Bench.self,
-            Train.self, TokenizerCommand.self, CPU.self,
+            Train.self, Distill.self, TokenizerCommand.self, CPU.self,
         ])
 
     static func main() {

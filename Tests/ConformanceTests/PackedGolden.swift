@@ -18,13 +18,16 @@ final class PackedGolden {
     let model: Model
     private let scratch: ScratchDirectory
 
-    init(_ golden: GoldenModel, _ scheme: Scheme) throws {
+    /// - Parameter table: numbers of parameters that were trained.
+    init(_ golden: GoldenModel, _ scheme: Scheme, reading table: ParameterTable? = nil) throws {
         self.golden = golden
         self.scheme = scheme
-        let imported = try golden.open()
+        var imported = try golden.open()
+        if let table { imported.graph = imported.graph.reading(table) }
         let output = golden.mainOutput
+        let source = imported.graph
         func compiled(lastToken: Bool) throws -> Graph {
-            var graph = imported.graph.extracting(outputs: [output])
+            var graph = source.extracting(outputs: [output])
             if lastToken { _ = try PassManager([.lastTokenOnly(output: output)]).run(on: &graph) }
             _ = try PassManager.compile(scheme).run(on: &graph)
             return graph

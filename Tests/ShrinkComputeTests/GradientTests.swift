@@ -1,3 +1,4 @@
+import Glibc
 import ShrinkGraph
 import Testing
 
@@ -255,6 +256,129 @@ import Testing
         }
     }
 
+    /// The most probable classes of a teacher's rows as `Loss.Function.topTargets` wants them, in binary64.
+    static func top(_ count: Int, of rows: HostTensor, temperature: Double) -> HostTensor {
+        let values = (0..<rows.rowCount).flatMap { row -> [Float] in
+            let logits = rows.row(row).map { Double($0) / temperature }, sum = logits.reduce(0) { $0 + exp($1) }
+            let order = logits.indices.sorted { logits[$0] > logits[$1] }
+            let others = order.dropFirst(count).reduce(0) { $0 + exp(logits[$1]) }
+            return order.prefix(count).map { Float($0) } + order.prefix(count).map { Float(logits[$0] - log(sum)) } + [Float(log(others / sum))]
+        }
+        return HostTensor(values, shape: rows.shape.dropLast() + [2 * count + 1])
+    }
+
+    @Test(arguments: [1, 7, 22, 23], [0, 0.1]) func ofTheMostProbableClasses(_ count: Int, _ skew: Double) throws {
+        var test = try Case()
+        let x = try test.rows("x", 23, scale: 2), type = test.builder.graph[x].type
+        let teacher = HostTensor(HostKernelTests.values(230, seed: 9, scale: 2), shape: [2, 5, 23])
+        test.inputs.floats["teacher"] = GradientTests.top(count, of: teacher, temperature: 2.5)
+        let operands = [x, try test.builder.input("teacher", type.withWidth(2 * count + 1)), try test.builder.input("marks", ValueType(.int32, [.batch, .tokens]))]
+        test.inputs.integers["lengths"] = [5, 3]
+        try test.builder.output("loss", try test.builder.add(.loss(Loss(.topTargets, temperature: 2.5, skew: skew)), operands))
+        try test.check()
+    }
+
+    /// With all classes among the most probable, their divergence is that of the whole distributions; with fewer it is
+    /// less, as it is for any distributions whose classes are put together.
+    @Test(arguments: [0, 0.1]) func theMostProbableOfAllClassesAreAllClasses(_ skew: Double) throws {
+        let teacher = HostTensor(HostKernelTests.values(230, seed: 9, scale: 2), shape: [2, 5, 23])
+        func results(_ count: Int?) throws -> (loss: Float, gradient: [Float]) {
+            var test = try Case()
+            let x = try test.rows("x", 23, scale: 2), type = test.builder.graph[x].type
+            test.inputs.floats["teacher"] = count.map { GradientTests.top($0, of: teacher, temperature: 2) } ?? teacher
+            let operands = [x, try test.builder.input("teacher", type.withWidth(count.map { 2 * $0 + 1 } ?? 23))]
+            let loss = Loss(count == nil ? .softTargets : .topTargets, temperature: 2, skew: skew)
+            try test.builder.output("loss", try test.builder.add(.loss(loss), operands))
+            let results = try HostExecutor(try test.builder.graph.differentiated()).run(test.inputs)
+            return (try #require(results["loss"]).floats[0], try #require(results["gradient:x"]).floats)
+        }
+        let exact = try results(nil), all = try results(23)
+        #expect(abs(all.loss - exact.loss) <= 1e-6 * exact.loss)
+        let largest = exact.gradient.map(abs).max() ?? 0
+        #expect(zip(all.gradient, exact.gradient).allSatisfy { abs($0 - $1) <= 1e-6 * largest })
+        let counts = [2, 6, 12]
+        let losses = try counts.map { try results($0).loss } + [exact.loss]
+        for (fewer, more) in zip(losses, losses.dropFirst()) { #expect(0 < fewer && fewer < more) }
+    }
+
+    @Test func aClassBeyondTheLogitsIsRefused() throws {
+        var test = try Case()
+        let x = try test.rows("x", 23), type = test.builder.graph[x].type
+        for wrong in [-1, 23, 1.5, .nan, .infinity] as [Float] {
+            var test = test
+            test.inputs.floats["teacher"] = HostTensor((0..<10).flatMap { _ in [wrong, -1, -1] }, shape: [2, 5, 3])
+            let target = try test.builder.input("teacher", type.withWidth(3))
+            try test.builder.output("loss", try test.builder.add(.loss(Loss(.topTargets)), [x, target]))
+            let executor = try HostExecutor(test.builder.graph)
+            #expect(throws: ComputeError.self) { try executor.run(test.inputs) }
+        }
+    }
+
+    struct RelationCase: CustomStringConvertible {
+        var heads = 2
+        var student = (size: 6, shared: 2), teacher = (size: 4, shared: 2)
+        /// Columns before the heads, as when q, k and v are packed.
+        var offset = 0
+        var isCausal = false
+        var lengths: [Int32]?
+        var tokens = 5
+        var isOneValue = false
+        var description: String { "\(heads) heads of \(student) and \(teacher), \(isCausal ? "causal, " : "")\(isOneValue ? "one value, " : "")\(lengths ?? [])" }
+    }
+
+    @Test(
+        arguments: [
+            RelationCase(), RelationCase(lengths: [5, 2], isOneValue: true), RelationCase(heads: 4, student: (3, 2), teacher: (5, 4), isCausal: true),
+            RelationCase(heads: 4, student: (3, 4), teacher: (5, 1), offset: 3, isCausal: true, lengths: [1, 4]),
+            RelationCase(heads: 1, student: (4, 1), teacher: (4, 1), offset: 2, isOneValue: true),
+        ], RelationLoss.Function.allCases)
+    func ofRelations(_ shape: RelationCase, _ function: RelationLoss.Function) throws {
+        var test = try Case(tokens: shape.tokens)
+        let widths = [shape.heads, shape.student.shared].map { $0 * shape.student.size + shape.offset }
+        let first = try test.rows("a", widths[0], scale: 1.5), second = shape.isOneValue ? first : try test.rows("b", widths[1], scale: 1.5)
+        var operands = [first, second]
+        for (name, heads) in [("ta", shape.heads), ("tb", shape.teacher.shared)] {
+            let width = heads * shape.teacher.size
+            operands.append(try test.builder.input(name, ValueType(.float32, [.batch, .tokens, .fixed(width)])))
+            test.inputs.floats[name] = HostTensor(HostKernelTests.values(2 * shape.tokens * width, seed: 31 + UInt64(heads), scale: 1.5), shape: [2, shape.tokens, width])
+        }
+        if let lengths = shape.lengths { operands.append(try test.lengths(lengths)) }
+        let loss = RelationLoss(
+            function, heads: shape.heads, isCausal: shape.isCausal,
+            student: .init(headSize: shape.student.size, sharedHeads: shape.isOneValue ? shape.heads : shape.student.shared, columns: [shape.offset, shape.offset], scale: 0.4),
+            teacher: .init(headSize: shape.teacher.size, sharedHeads: shape.teacher.shared, scale: 0.5))
+        try test.builder.output("loss", try test.builder.add(.scale(Scale(2)), [try test.builder.add(.relationLoss(loss), operands)]))
+        try test.check()
+    }
+
+    /// More tokens than one block of rows: the gradient along a random direction stands for all elements.
+    @Test(arguments: [true, false]) func ofRelationsOverSeveralBlocks(_ isCausal: Bool) throws {
+        var test = try Case(batch: 1, tokens: 300)
+        let a = try test.rows("a", 8, scale: 1.5), b = try test.rows("b", 8, scale: 1.5)
+        var operands = [a, b]
+        for (seed, name) in ["ta", "tb"].enumerated() {
+            operands.append(try test.builder.input(name, ValueType(.float32, [.batch, .tokens, 6])))
+            test.inputs.floats[name] = HostTensor(HostKernelTests.values(1800, seed: UInt64(seed), scale: 1.5), shape: [1, 300, 6])
+        }
+        let loss = RelationLoss(
+            .divergence, heads: 2, isCausal: isCausal, student: .init(headSize: 4, sharedHeads: 2, scale: 0.5), teacher: .init(headSize: 3, sharedHeads: 2, scale: 0.5))
+        try test.builder.output("loss", try test.builder.add(.relationLoss(loss), operands))
+        let results = try HostExecutor(try test.builder.graph.differentiated(), threads: HostThreads(2)).run(test.inputs)
+        var reference = try Reference64(test.builder.graph, test.inputs)
+        for name in ["a", "b"] {
+            let values = reference.parameters[name]!, direction = HostKernelTests.values(values.count, seed: 5, scale: 1).map(Double.init)
+            let sides = [1e-5, -1e-5].map { step in
+                reference.parameters[name] = zip(values, direction).map { $0 + step * $1 }
+                return reference.run()["loss"]![0]
+            }
+            reference.parameters[name] = values
+            let gradient = try #require(results[Graph.gradientName(of: name)]?.floats)
+            let along = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * $1.1 }
+            let size = zip(gradient, direction).reduce(0.0) { $0 + abs(Double($1.0) * $1.1) }
+            #expect(abs(along - (sides[0] - sides[1]) / 2e-5) <= 1e-5 * size, "\(name)")
+        }
+    }
+
     @Test func ofAWeightedSumOfLosses() throws {
         var test = try Case()
         let x = try test.rows("x", 11), type = test.builder.graph[x].type
@@ -364,5 +488,26 @@ import Testing
         let largest = expected.map(abs).max() ?? 0
         #expect(zip(gradient, expected).allSatisfy { abs($0 - $1) <= 0.03 * largest })
         #expect(gradient != expected, "it is quantized")
+    }
+}
+
+/// Weights as packing stores them.
+@Suite struct WeightQuantizationTests {
+    @Test(arguments: [(1, 1), (3, 5), (40, 33), (70, 300)]) func outputChannelsHaveTheSameCodesInBothLayouts(_ rows: Int, _ width: Int) {
+        var values = HostKernelTests.values(rows * width, seed: 3, scale: 1)
+        for column in 0..<width { values[column] = 0 }
+        for index in values.indices { values[index] *= Float(index % 7) - 2.5 }
+        let threads = HostThreads(2), upright = HostTensor(values, shape: [rows, width])
+        let turned = HostTensor((0..<width * rows).map { values[$0 % rows * width + $0 / rows] }, shape: [width, rows])
+        FakeQuantization.weights(upright, .int8PerChannel, on: threads)
+        FakeQuantization.weights(turned, .int8PerColumn, on: threads)
+        for row in 0..<rows {
+            let source = values[row * width..<(row + 1) * width], largest = source.map(abs).max()!, scale = Float(Double(largest) / 127)
+            for column in 0..<width {
+                let code = scale > 0 ? (Double(values[row * width + column]) / Double(scale)).rounded(.toNearestOrEven) : 0
+                let expected = Float(min(max(code, -127), 127)) * scale
+                #expect(upright.floats[row * width + column] == expected && turned.floats[column * rows + row] == expected)
+            }
+        }
     }
 }

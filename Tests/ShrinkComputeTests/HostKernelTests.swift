@@ -224,7 +224,7 @@ import Testing
     @Test func weightsAreSymmetricByRow() throws {
         let tensor = HostTensor(shape: [2, 5])
         _ = tensor.buffer.initialize(fromContentsOf: [1, -0.5, 0.25, 0.003, 0, 0, 0, 0, 0, 0])
-        FakeQuantization.weights(tensor, .int8PerChannel)
+        FakeQuantization.weights(tensor, .int8PerChannel, on: HostThreads(1))
         let scale = Float(1.0 / 127)
         #expect(tensor.floats == [127 * scale, -64 * scale, 32 * scale, 0, 0, 0, 0, 0, 0, 0], "0.5 / scale is 63.5: to even")
     }

@@ -29,7 +29,14 @@ struct Reference64 {
         let name = graph[value].name
         if let given = inputs.integers[name] { return given.map(Int.init) }
         let count = shape(value).reduce(1, *)
-        return (0..<count).map { name == "positions" ? $0 % inputs.tokens : name == "lengths" ? inputs.tokens : 0 }
+        return (0..<count).map { place in
+            switch name {
+            case "positions": place % inputs.tokens
+            case "lengths": inputs.tokens
+            case "marks": place % inputs.tokens < inputs.integers["lengths"].map { Int($0[place / inputs.tokens]) } ?? inputs.tokens ? 0 : -1
+            default: 0
+            }
+        }
     }
 
     /// The outputs by name.
@@ -101,6 +108,7 @@ struct Reference64 {
         case .l2Normalize(let payload):
             return [rows(x(0)) { row in row.map { $0 / max(length(row), payload.epsilon) } }]
         case .loss(let payload): return [[loss(payload, node, x, width)]]
+        case .relationLoss(let payload): return [[relationLoss(payload, node, x)]]
         default: preconditionFailure("\(node.operation.mnemonic) is no forward operation")
         }
     }
@@ -164,6 +172,40 @@ struct Reference64 {
         return result
     }
 
+    private func softmax(_ row: [Double]) -> [Double] {
+        let powers = row.map { exp($0 - row.max()!) }
+        return powers.map { $0 / powers.reduce(0, +) }
+    }
+
+    private func relationLoss(_ payload: RelationLoss, _ node: Graph.Node, _ x: (Int) -> [Double]) -> Double {
+        let lengths = node.inputs.count == 5 ? integers(node.inputs[4]) : [Int](repeating: inputs.tokens, count: inputs.batch)
+        func scores(_ side: RelationLoss.Side, _ input: Int, sequence: Int, head: Int, token: Int) -> [Double] {
+            let widths = (shape(node.inputs[input]).last!, shape(node.inputs[input + 1]).last!), a = x(input), b = x(input + 1)
+            let other = head / (payload.heads / side.sharedHeads)
+            return (0..<(payload.isCausal ? token + 1 : lengths[sequence])).map { key in
+                let first = (sequence * inputs.tokens + token) * widths.0 + side.columns.x + head * side.headSize
+                let second = (sequence * inputs.tokens + key) * widths.1 + side.columns.y + other * side.headSize
+                return (0..<side.headSize).reduce(0) { $0 + a[first + $1] * b[second + $1] } * side.scale
+            }
+        }
+        var total = 0.0, count = 0
+        for sequence in 0..<inputs.batch {
+            for head in 0..<payload.heads {
+                for token in 0..<lengths[sequence] {
+                    let s = scores(payload.student, 0, sequence: sequence, head: head, token: token)
+                    let t = scores(payload.teacher, 2, sequence: sequence, head: head, token: token)
+                    count += 1
+                    switch payload.function {
+                    case .divergence: total += zip(softmax(t), softmax(s)).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) }
+                    case .probabilities: total += zip(softmax(t), softmax(s)).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(s.count)
+                    case .scores: total += zip(t, s).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(s.count)
+                    }
+                }
+            }
+        }
+        return total / Double(count)
+    }
+
     private func recurrent(_ payload: Recurrent, _ node: Graph.Node, _ x: (Int) -> [Double]) -> [Double] {
         let width = shape(node.results[0]).last!, all = payload.cell.gateCount * width, gates = x(0), weight = x(1)
         let hasBias = node.inputs.count > 2 && graph[node.inputs[2]].type.element == .float32
@@ -201,19 +243,22 @@ struct Reference64 {
         let labels = payload.function == .crossEntropy ? integers(node.inputs[1]) : nil
         let marks = labels ?? (node.inputs.count == 3 ? integers(node.inputs[2]) : [Int](repeating: 0, count: rows))
         let target = labels == nil ? x(1) : []
-        func softmax(_ row: [Double]) -> [Double] {
-            let powers = row.map { exp($0 / payload.temperature - row.max()! / payload.temperature) }
-            return powers.map { $0 / powers.reduce(0, +) }
+        func softmax(_ row: [Double]) -> [Double] { self.softmax(row.map { $0 / payload.temperature }) }
+        func divergence(_ p: [Double], _ q: [Double]) -> Double {
+            zip(p, q).reduce(0) { $0 + ($1.0 == 0 ? 0 : $1.0 * log($1.0 / (payload.skew * $1.0 + (1 - payload.skew) * $1.1))) } * payload.temperature * payload.temperature
         }
+        let targetWidth = labels == nil ? shape(node.inputs[1]).last! : 0
         var total = 0.0
         for row in 0..<rows where marks[row] >= 0 {
             let a = Array(prediction[row * width..<(row + 1) * width])
-            let b = labels == nil ? Array(target[row * width..<(row + 1) * width]) : []
+            let b = labels == nil ? Array(target[row * targetWidth..<(row + 1) * targetWidth]) : []
             switch payload.function {
             case .crossEntropy: total -= log(softmax(a)[marks[row]])
-            case .softTargets:
-                let p = softmax(b), q = softmax(a)
-                for (p, q) in zip(p, q) { total += payload.temperature * payload.temperature * p * log(p / (payload.skew * p + (1 - payload.skew) * q)) }
+            case .softTargets: total += divergence(softmax(b), softmax(a))
+            case .topTargets:
+                let count = targetWidth / 2, q = softmax(a), chosen = b.prefix(count).map { q[Int($0)] }
+                let others = q.indices.filter { !b.prefix(count).contains(Double($0)) }.reduce(0) { $0 + q[$1] }
+                total += divergence(b.dropFirst(count).map { exp($0) }, chosen + [others])
             case .squaredError: total += zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(width)
             case .cosine: total += 1 - zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } / (length(a) * length(b))
             }

@@ -23,7 +23,7 @@ extension ImportedModel {
 
 /// What is written is what was read.
 @Suite struct ExportTests {
-    static let directories = (GoldenModel.all).filter { !$0.name.hasSuffix(".gguf") }
+    static let directories = GoldenModel.all.filter { !$0.name.hasSuffix(".gguf") }
 
     @Test(arguments: directories)
     func importExportImportGivesTheSameTensorsAndTheSameOutputsBitForBit(_ golden: GoldenModel) throws {

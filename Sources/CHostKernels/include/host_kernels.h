@@ -100,10 +100,24 @@ typedef struct {
     float (*_Nonnull soft_targets)(
         const float *_Nonnull logits, const float *_Nonnull teacher, float temperature, float skew, float factor,
         float *_Nullable gradient, size_t width);
+    /* The same against `count` classes and all others as one: ids (whole numbers below `width`, none twice), the
+     * logarithms of the teacher's probabilities and then that of the others'. `work`: count + width floats. */
+    float (*_Nonnull top_targets)(
+        const float *_Nonnull logits, const float *_Nonnull ids, const float *_Nonnull log_shares, size_t count, float temperature,
+        float skew, float factor, float *_Nullable gradient, float *_Nonnull work, size_t width);
     /* The mean of the squared differences. */
     float (*_Nonnull squared_error)(const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
+    /* The same of a = softmax(x), with the gradient of x. */
+    float (*_Nonnull probability_error)(
+        const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
     /* 1 - cos(a, b) */
     float (*_Nonnull cosine)(const float *_Nonnull a, const float *_Nonnull b, float factor, float *_Nullable gradient, size_t width);
+
+    /* What packing makes of weights. largest[i * step] becomes at least |x[i]|. */
+    void (*_Nonnull largest_magnitudes)(const float *_Nonnull x, float *_Nonnull largest, size_t step, size_t width);
+    /* x[i] becomes scale * code for scale = scales[i * step], code = x[i] / scale rounded to even in binary64, at most 127 in
+     * magnitude; with a scale of zero it stays. */
+    void (*_Nonnull round_to_codes)(float *_Nonnull x, const float *_Nonnull scales, size_t step, size_t width);
 
     /* Loshchilov & Hutter 2019, algorithm 2. */
     void (*_Nonnull adamw)(

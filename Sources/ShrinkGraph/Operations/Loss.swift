@@ -11,10 +11,16 @@ public struct Loss: OperationPayload {
         /// temperature² · KL(p ‖ skew·p + (1 − skew)·q) of p = softmax(target / temperature) and
         /// q = softmax(prediction / temperature): Hinton et al. 2015, §2; skewed as Ko et al. 2024, eq. 3.
         case softTargets = "soft_targets"
+        /// `softTargets` against the most probable classes alone, all others being one more: the target is
+        /// f32 […, 2 × count + 1], the numbers of the classes, the logarithms of their probabilities at this
+        /// temperature, and that of the probability of all others (−∞ when there are none).
+        case topTargets = "top_targets"
         /// The mean over the width of (prediction − target)².
         case squaredError = "squared_error"
         /// 1 − cos(prediction, target).
         case cosine
+
+        fileprivate var comparesProbabilities: Bool { self == .softTargets || self == .topTargets }
     }
 
     /// What becomes of the losses of the rows that count. The mean of no row is 0.
@@ -46,23 +52,29 @@ public struct Loss: OperationPayload {
         try prediction.requireElement(.float32, as: "the prediction")
         _ = try prediction.requireWidth(as: "the prediction")
         let rows = ValueType(.int32, Array(prediction.shape.dropLast()))
-        if function == .crossEntropy {
+        switch function {
+        case .crossEntropy:
             guard inputs.count == 2, inputs[1] == rows else { throw GraphError(.shape, "the labels must be \(rows), but are \(inputs[1])") }
-        } else {
+        case .topTargets:
+            let width = try inputs[1].requireWidth(as: "the target"), classes = prediction.width ?? 0
+            guard inputs[1] == prediction.withWidth(width), width % 2 == 1, 1...classes ~= width / 2 else {
+                throw GraphError(.shape, "the target must have 1 to \(classes) classes, their probabilities and that of the rest, but is \(inputs[1])")
+            }
+        case .softTargets, .squaredError, .cosine:
             guard inputs[1] == prediction else { throw GraphError(.shape, "the target must be \(prediction), but is \(inputs[1])") }
-            guard inputs.count == 2 || inputs[2] == rows else { throw GraphError(.shape, "the rows that count must be \(rows)") }
         }
+        guard inputs.count == 2 || inputs[2] == rows else { throw GraphError(.shape, "the rows that count must be \(rows)") }
     }
 
     public var attributes: [(String, Attribute)] {
         [("function", .word(function.rawValue)), ("reduction", .word(reduction.rawValue))]
-            + (function == .softTargets ? [("temperature", .real(temperature)), ("skew", .real(skew))] : [])
+            + (function.comparesProbabilities ? [("temperature", .real(temperature)), ("skew", .real(skew))] : [])
     }
 
     public init(_ attributes: inout AttributeReader) throws(GraphError) {
         self.init(
             try attributes.word("function", as: Function.self), reduction: try attributes.word("reduction", as: Reduction.self))
-        if function == .softTargets {
+        if function.comparesProbabilities {
             temperature = try attributes.real("temperature")
             skew = try attributes.real("skew")
         }

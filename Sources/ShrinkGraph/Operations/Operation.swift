@@ -22,6 +22,8 @@ public enum Operation: Hashable, Sendable {
     // Training only: losses, and what gradients are made of.
     case loss(Loss)
     case lossGradient(LossGradient)
+    case relationLoss(RelationLoss)
+    case relationLossGradient(RelationLossGradient)
     case outerProduct(OuterProduct)
     case sumRows(SumRows)
     case embeddingGradient(EmbeddingGradient)
@@ -65,6 +67,8 @@ extension Operation {
         case .columns(let payload): payload
         case .loss(let payload): payload
         case .lossGradient(let payload): payload
+        case .relationLoss(let payload): payload
+        case .relationLossGradient(let payload): payload
         case .outerProduct(let payload): payload
         case .sumRows(let payload): payload
         case .embeddingGradient(let payload): payload
@@ -104,6 +108,8 @@ extension Operation {
         case Columns.mnemonic: self = .columns(try Columns(&attributes))
         case Loss.mnemonic: self = .loss(try Loss(&attributes))
         case LossGradient.mnemonic: self = .lossGradient(try LossGradient(&attributes))
+        case RelationLoss.mnemonic: self = .relationLoss(try RelationLoss(&attributes))
+        case RelationLossGradient.mnemonic: self = .relationLossGradient(try RelationLossGradient(&attributes))
         case OuterProduct.mnemonic: self = .outerProduct(try OuterProduct(&attributes))
         case SumRows.mnemonic: self = .sumRows(try SumRows(&attributes))
         case EmbeddingGradient.mnemonic: self = .embeddingGradient(try EmbeddingGradient(&attributes))
@@ -124,7 +130,7 @@ extension Operation {
         switch self {
         case .linear, .layerNorm, .rmsNorm, .unary, .binary, .gate, .quantize, .l2Normalize, .scale, .concatenate, .columns: true
         case .embedding, .attention, .recurrent, .rotary, .selectToken, .meanTokens: false
-        case .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient,
+        case .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient,
             .unaryGradient, .gateGradient, .attentionGradient, .recurrentGradient, .l2NormalizeGradient, .poolGradient: false
         }
     }
@@ -140,7 +146,7 @@ extension Operation {
         case .unary(var payload): payload.alsoQuantized = true; return .unary(payload)
         case .gate(var payload): payload.alsoQuantized = true; return .gate(payload)
         case .embedding, .linear, .rotary, .binary, .quantize, .selectToken, .meanTokens, .l2Normalize, .scale, .columns,
-            .loss, .lossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient,
+            .loss, .lossGradient, .relationLoss, .relationLossGradient, .outerProduct, .sumRows, .embeddingGradient, .normGradient, .unaryGradient, .gateGradient, .attentionGradient,
             .recurrentGradient, .l2NormalizeGradient, .poolGradient: return nil
         }
     }

@@ -78,7 +78,10 @@ private struct BERTBuilder {
         hidden = try add(hidden, try embedding(segments, "token_type_embeddings", rows: config.segments), "embeddings")
         hidden = try add(hidden, try embedding(positions, "position_embeddings", rows: config.positions), "embeddings")
         hidden = try norm(hidden, "embeddings.LayerNorm")
-        for layer in 0..<config.layers { hidden = try addLayer("encoder.layer.\(layer).", hidden) }
+        for layer in 0..<config.layers {
+            hidden = try addLayer("encoder.layer.\(layer).", hidden)
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
+        }
         try builder.output("hidden", hidden)
 
         switch task {

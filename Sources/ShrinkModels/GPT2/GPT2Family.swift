@@ -57,7 +57,10 @@ private struct GPT2Builder {
         var hidden = try add(
             try builder.add(.embedding(Embedding()), [tokens, table], origin: prefix + "wte"),
             try builder.add(.embedding(Embedding()), [positions, places], origin: prefix + "wpe"), "wpe")
-        for layer in 0..<config.layers { hidden = try addLayer(layer, hidden) }
+        for layer in 0..<config.layers {
+            hidden = try addLayer(layer, hidden)
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
+        }
         hidden = try norm(hidden, "ln_f")
         try builder.output("hidden", hidden)
         if task == .causalLanguageModel {

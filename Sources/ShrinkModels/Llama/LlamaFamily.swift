@@ -84,7 +84,10 @@ struct LlamaBuilder {
             names.embedding + ".weight", [config.vocabularySize, config.width],
             .normal(config.initialDeviation, zeroRow: config.padding), &builder)
         var hidden = try builder.add(.embedding(Embedding()), [tokens, table], origin: names.embedding)
-        for layer in 0..<config.layers { hidden = try addLayer(layer, hidden, cosine, sine) }
+        for layer in 0..<config.layers {
+            hidden = try addLayer(layer, hidden, cosine, sine)
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
+        }
         hidden = try norm(hidden, names.finalNorm)
         try builder.output("hidden", hidden)
         guard task == .causalLanguageModel else {

@@ -85,6 +85,7 @@ private struct RecurrentBuilder {
             directions = [try addDirection(hidden, width, "l\(layer)", isReversed: false)]
             if config.isBidirectional { directions.append(try addDirection(hidden, width, "l\(layer)_reverse", isReversed: true)) }
             hidden = try joined(directions, "rnn.l\(layer)")
+            try builder.rename(hidden, to: Graph.hiddenName(after: layer))
             width = config.stateWidth
         }
         try builder.output("hidden", hidden)

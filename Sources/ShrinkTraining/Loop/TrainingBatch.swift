@@ -21,8 +21,14 @@ public protocol BatchSource: Sendable {
     var count: Int { get }
     /// Tokens of an example, to put similar ones together; nil when all are alike.
     var lengths: (@Sendable (Int) -> Int)? { get }
+    /// Of all that the inputs follow from; nil where they are others in every epoch.
+    var fingerprint: Fingerprint? { get }
     /// A batch of examples. What is drawn at random depends on the epoch and the example alone.
     func batch(_ examples: [Int], epoch: Int) throws -> TrainingBatch
+}
+
+extension BatchSource {
+    public var fingerprint: Fingerprint? { nil }
 }
 
 /// Some examples of a source.

@@ -5,7 +5,16 @@ import ShrinkGraph
 /// one batch of all: a batch with n of the N rows that count in all gets n / N, for each loss by itself.
 struct WeighedLosses {
     let graph: Graph
-    private var losses: [(weight: String, marks: String?, rows: [Dimension])] = []
+    private var losses: [(weight: String, rows: Rows)] = []
+
+    /// What a loss is the mean of.
+    private enum Rows {
+        /// Those whose entry in the input of this name is not negative.
+        case marked(String)
+        case all([Dimension])
+        /// Those of tokens that are no padding.
+        case tokens
+    }
 
     init(_ source: Graph) throws(GraphError) {
         var builder = GraphBuilder(name: source.name)
@@ -20,12 +29,21 @@ struct WeighedLosses {
             let results = try builder.addMultiple(
                 node.operation, node.inputs.compactMap { copies[$0] }, names: node.results.map { source[$0].name }, origin: node.origin)
             for (old, new) in zip(node.results, results) { copies[old] = new }
-            guard case .loss(let loss) = node.operation, loss.reduction == .mean else { continue }
+            let rows: Rows
+            switch node.operation {
+            case .relationLoss: rows = .tokens
+            case .loss(let loss) where loss.reduction == .mean:
+                if let marks = loss.function == .crossEntropy ? node.inputs[1] : node.inputs.count == 3 ? node.inputs[2] : nil {
+                    rows = source[marks].name == "marks" ? .tokens : .marked(source[marks].name)
+                } else {
+                    rows = .all(Array(source[node.inputs[0]].type.shape.dropLast()))
+                }
+            default: continue
+            }
             let weight = "weight:\(losses.count)"
             copies[node.results[0]] = try builder.add(
                 .binary(Binary(.multiply)), [results[0], try builder.input(weight, .scalar)], name: "weighed:\(losses.count)", origin: node.origin)
-            let marks = loss.function == .crossEntropy ? node.inputs[1] : node.inputs.count == 3 ? node.inputs[2] : nil
-            losses.append((weight, marks.map { source[$0].name }, Array(source[node.inputs[0]].type.shape.dropLast())))
+            losses.append((weight, rows))
         }
         for output in source.outputs {
             if let value = copies[output.value] { try builder.output(output.name, value) }
@@ -36,15 +54,17 @@ struct WeighedLosses {
     /// The rows of a batch that count, for each loss.
     func counts(_ inputs: HostInputs) -> [Int] {
         losses.map { loss in
-            if let name = loss.marks, let marks = inputs.integers[name] { return marks.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } }
-            // What the executor puts there: all tokens that are no padding.
-            if loss.marks == "marks", let lengths = inputs.integers["lengths"] { return lengths.reduce(0) { $0 + Int($1) } }
-            return loss.rows.reduce(1) { rows, dimension in
-                switch dimension {
-                case .batch: rows * inputs.batch
-                case .tokens: rows * inputs.tokens
-                case .fixed(let extent): rows * extent
-                case .symbol: rows
+            switch loss.rows {
+            case .marked(let name): inputs.integers[name]?.reduce(0) { $0 + ($1 < 0 ? 0 : 1) } ?? inputs.batch * inputs.tokens
+            case .tokens: inputs.integers["lengths"]?.reduce(0) { $0 + Int($1) } ?? inputs.batch * inputs.tokens
+            case .all(let rows):
+                rows.reduce(1) { rows, dimension in
+                    switch dimension {
+                    case .batch: rows * inputs.batch
+                    case .tokens: rows * inputs.tokens
+                    case .fixed(let extent): rows * extent
+                    case .symbol: rows
+                    }
                 }
             }
         }

@@ -87,14 +87,16 @@ public struct RunCheckpoints {
         _ parameters: ParameterTable, _ optimizer: Optimizer, report: (String) -> Void = { _ in }
     ) throws -> TrainingState? {
         for name in names where name.hasPrefix(".step-") { Directory.remove("\(path)/\(name)") }
-        let steps = steps
-        if steps.isEmpty { return nil }
+        var problems: [TrainingError] = []
         for step in steps {
-            do { return try restore(step, parameters, optimizer) } catch let problem as TrainingError where problem.code == .badRun {
-                report("\(problem); the one before it is taken")
-            }
+            do {
+                let state = try restore(step, parameters, optimizer)
+                for problem in problems { report("\(problem); the one before it is taken") }
+                return state
+            } catch let problem as TrainingError where problem.code == .badRun { problems.append(problem) }
         }
-        throw TrainingError(.badRun, path, "no checkpoint is whole; start the run again elsewhere")
+        guard let newest = problems.first else { return nil }
+        throw TrainingError(.badRun, newest.place, newest.message + ", and no checkpoint is whole; start the run again elsewhere")
     }
 
     private func restore(_ step: Int, _ parameters: ParameterTable, _ optimizer: Optimizer) throws -> TrainingState {

@@ -1,4 +1,5 @@
 import ShrinkCompute
+import ShrinkPasses
 
 /// What a recipe says about training, checked and complete.
 public struct TrainingSettings: Sendable {
@@ -15,7 +16,7 @@ public struct TrainingSettings: Sendable {
         RecipeKey("optimizer", .text), RecipeKey("weight-decay", .number), RecipeKey("beta1", .number), RecipeKey("beta2", .number),
         RecipeKey("epsilon", .number), RecipeKey("momentum", .number), RecipeKey("clip", .number), RecipeKey("freeze", .texts),
         RecipeKey("recompute", .text), RecipeKey("validate-every", .integer), RecipeKey("checkpoint-every", .integer),
-        RecipeKey("patience", .integer), RecipeKey("seed", .integer),
+        RecipeKey("patience", .integer), RecipeKey("seed", .integer), RecipeKey("qat", .text),
     ]
 
     /// The recipe with every setting that has a default.
@@ -31,6 +32,8 @@ public struct TrainingSettings: Sendable {
     public let frozen: [String]
     public let recomputation: Recomputation
     public let seed: UInt64
+    /// How the model will be packed, when training computes as it will then.
+    public let scheme: Scheme
 
     /// - Throws: `TrainingError` `badRecipe` for what is missing, impossible, or contradicts itself.
     public init(_ recipe: Recipe) throws(TrainingError) {
@@ -84,6 +87,7 @@ public struct TrainingSettings: Sendable {
         _ = try reader.integer("checkpoint-every", default: 500, 1...1 << 40)
         _ = try reader.optionalInteger("patience", 1...1 << 40)
         seed = UInt64(try reader.integer("seed", default: 0, 0...Int.max))
+        scheme = reader.recipe.text("qat") == nil ? .fp32 : try reader.choice("qat", default: Scheme.w8a8)
         self.recipe = reader.recipe
     }
 

@@ -27,6 +27,7 @@ struct SequenceBatches: BatchSource {
     static let multiple = 8
     static let second = "second:"
 
+    var fingerprint: Fingerprint? { if case .hidden = target { nil } else { store.fingerprint } }
     var isPairs: Bool { if case .pairs = target { true } else { false } }
     var count: Int { isPairs ? store.count / 2 : store.count }
 

@@ -20,6 +20,8 @@ public struct TaskData: Sendable {
     public var masksWholeWords = false
     /// Scores are divided by it.
     public var scoreScale = 1.0
+    /// Texts alone, as a student of a teacher needs them: what stands beside them is not read.
+    public var isUnlabelled = false
     public var seed: UInt64 = 0
 
     public init(_ objective: Objective, files: [String], maximumTokens: Int) {
@@ -31,7 +33,7 @@ public struct TaskData: Sendable {
     /// What encoded examples depend on, beside files and tokenizer.
     func settings(_ labels: [String]) -> [String] {
         [objective.rawValue, "\(text)", pair.map { "\($0)" } ?? "", "\(label)", boundary.rawValue, "\(maximumTokens)", "\(nextSentence)", "\(scoreScale)"]
-            + (nextSentence ? ["\(seed)"] : []) + labels
+            + (nextSentence ? ["\(seed)"] : []) + (isUnlabelled ? ["unlabelled"] : []) + labels
     }
 
     /// - Throws: `TrainingError` for data that cannot serve the objective.
@@ -40,8 +42,8 @@ public struct TaskData: Sendable {
         func refuse(_ message: String) -> TrainingError { TrainingError(.badRecipe, "", message) }
         if nextSentence, objective != .maskedLanguageModel { throw refuse("next sentences go with the objective \(Objective.maskedLanguageModel.rawValue)") }
         if pair != nil, objective.isLanguageModel || objective == .tokenClassification { throw refuse("the objective \(objective.rawValue) has no pairs of texts") }
-        if pair == nil, objective == .sentenceEmbedding { throw refuse("the objective \(objective.rawValue) needs pairs of texts: name the column of the second") }
-        guard !objective.isLanguageModel else { return }
+        if pair == nil, objective == .sentenceEmbedding, !isUnlabelled { throw refuse("the objective \(objective.rawValue) needs pairs of texts: name the column of the second") }
+        guard !objective.isLanguageModel, !isUnlabelled else { return }
         for file in files + validationFiles where DataFormat(path: file) == .text {
             throw TrainingError(
                 .mismatch, file, "plain text has no labels; the objective \(objective.rawValue) needs a .tsv, .csv or .jsonl file with columns for text and label")
@@ -67,7 +69,7 @@ struct TaskEncoding {
             // What was made from other data is never replaced in silence.
             throw error
         } catch {}
-        let writer = try ExampleWriter(path: path, vocabularySize: encoder.vocabularySize, hasTags: data.objective == .tokenClassification)
+        let writer = try ExampleWriter(path: path, vocabularySize: encoder.vocabularySize, hasTags: data.objective == .tokenClassification && !data.isUnlabelled)
         try encode(files, into: writer, name: name)
         try writer.finish(fingerprint: fingerprint, labelNames: labels)
         return try ExampleStore(path: path, expected: fingerprint)
@@ -75,6 +77,7 @@ struct TaskEncoding {
 
     private func encode(_ files: [String], into writer: ExampleWriter, name: String) throws {
         let rows = badRows()
+        if data.isUnlabelled, !data.objective.isLanguageModel { return try encodeSequences(.none) }
         switch data.objective {
         case .causalLanguageModel, .maskedLanguageModel:
             if data.nextSentence { return try encodeNextSentences(files, into: writer, name: name, rows) }

@@ -12,6 +12,8 @@ public struct TrainingTask: Sendable {
     /// Classes or tags, as the model names them.
     public let labels: [String]
     public let vocabularySize: Int
+    /// Whether there is anything to learn but from a teacher.
+    public let isUnlabelled: Bool
     private let nextSentence: Bool
 
     /// Reads and encodes the data, or opens what has been encoded before.
@@ -35,7 +37,9 @@ public struct TrainingTask: Sendable {
             guard data.maximumTokens > 2 else { throw TrainingError(.badRecipe, "", "\(data.maximumTokens) tokens leave no room for text") }
         }
         var labels: [String] = [], names: [String] = []
-        if data.objective.hasLabels {
+        if data.isUnlabelled {
+            names = known
+        } else if data.objective.hasLabels {
             // Bad rows are told of when they are encoded.
             let found = try encoder.labelNames(
                 of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification,
@@ -63,6 +67,7 @@ public struct TrainingTask: Sendable {
         }
         objective = data.objective
         nextSentence = data.nextSentence
+        isUnlabelled = data.isUnlabelled && !data.objective.isLanguageModel
         self.labels = names
         vocabularySize = encoder.vocabularySize
     }
@@ -90,6 +95,7 @@ public struct TrainingTask: Sendable {
     private static func source(_ data: TaskData, _ store: ExampleStore, _ encoder: ExampleEncoder) throws -> any BatchSource {
         let padding = encoder.token(.padding) ?? encoder.token(.end) ?? 0
         func sequences(_ target: SequenceBatches.Target) -> SequenceBatches { SequenceBatches(store: store, target: target, padding: padding, limit: data.maximumTokens) }
+        if data.isUnlabelled, !data.objective.isLanguageModel { return sequences(.none) }
         switch data.objective {
         case .causalLanguageModel: return WindowBatches(windows: TokenWindows(store, length: data.maximumTokens), target: .next)
         case .maskedLanguageModel:
@@ -111,50 +117,67 @@ public struct TrainingTask: Sendable {
 
     /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
     /// several, one for each.
+    /// - Parameter distillation: what is learnt from a teacher; the objective's own loss is then the output `hard`, beside those.
     /// - Throws: `TrainingError` when the model has no head for the objective.
-    public func trainingGraph(_ model: Graph) throws -> Graph {
+    public func trainingGraph(_ model: Graph, distillation: Distillation? = nil) throws -> Graph {
         var outputs = [objective.output]
         if nextSentence { outputs.append("next_sentence") }
         for output in outputs where model.output(named: output) == nil {
             throw TrainingError(.mismatch, "", "the model has no output \(output), which the objective \(objective.rawValue) needs")
         }
         var graph = model.extracting(outputs: outputs)
+        // Before passes, which make new values of those that losses look for.
+        if let distillation { graph = try distillation.adding(to: graph, output: objective.output) }
         // Windows have no padding.
         var passes = [Pass.fuseResidualNorm, .fuseGate]
         if !(training.source is WindowBatches) { passes.append(.padSequences) }
         _ = try PassManager(passes).run(on: &graph)
+        guard let distillation else { return try addingObjective(to: graph, named: "loss") }
+        if !isUnlabelled { graph = try addingObjective(to: graph, named: Distillation.hard) }
+        return try distillation.addingSum(to: graph)
+    }
+
+    private func addingObjective(to graph: Graph, named name: String) throws -> Graph {
         switch objective {
-        case .causalLanguageModel, .sequenceClassification, .tokenClassification: return try graph.adding(Loss(.crossEntropy), of: objective.output)
+        case .causalLanguageModel, .sequenceClassification, .tokenClassification:
+            return try graph.adding(Loss(.crossEntropy), of: objective.output, named: name)
         case .maskedLanguageModel:
-            guard nextSentence else { return try graph.adding(Loss(.crossEntropy), of: objective.output) }
+            guard nextSentence else { return try graph.adding(Loss(.crossEntropy), of: objective.output, named: name) }
             return try graph.adding(Loss(.crossEntropy), of: objective.output, named: "masked_tokens")
                 .adding(Loss(.crossEntropy), of: "next_sentence", target: "next_sentence_labels", named: "next_sentences")
-                .addingSum(of: [("masked_tokens", 1), ("next_sentences", 1)])
-        case .regression: return try graph.adding(Loss(.squaredError), of: objective.output, target: "scores")
-        case .sentenceEmbedding: return try graph.pairingEmbeddings().adding(Loss(.squaredError), of: "cosine", target: "scores")
+                .addingSum(of: [("masked_tokens", 1), ("next_sentences", 1)], named: name)
+        case .regression: return try graph.adding(Loss(.squaredError), of: objective.output, target: "scores", named: name)
+        case .sentenceEmbedding: return try graph.pairingEmbeddings().adding(Loss(.squaredError), of: "cosine", target: "scores", named: name)
         }
     }
 
     // MARK: Validation
 
-    public var measure: any Measure {
+    public var measure: any Measure { measure(ofLoss: "loss") }
+    /// By which figure the best model is known.
+    public var score: Score { score(ofLoss: .loss) }
+
+    /// The same of a student, whose loss is the sum of several.
+    public var studentMeasure: any Measure { isUnlabelled ? Measures(parts: []) : measure(ofLoss: Distillation.hard) }
+    public var studentScore: Score { isUnlabelled ? .loss : score(ofLoss: Score(Distillation.hard, isHigherBetter: false)) }
+
+    private func measure(ofLoss loss: String) -> any Measure {
         switch objective {
-        case .causalLanguageModel: PerplexityMeasure()
+        case .causalLanguageModel: PerplexityMeasure(loss)
         case .maskedLanguageModel:
             nextSentence
                 ? Measures(parts: [
                     PerplexityMeasure("masked_tokens"), ClassMeasure("next_sentence", labels: "next_sentence_labels", prefix: "next_sentence_"),
-                ]) : PerplexityMeasure()
+                ]) : PerplexityMeasure(loss)
         case .sequenceClassification, .tokenClassification: ClassMeasure(objective.output)
         case .regression: CorrelationMeasure(objective.output)
         case .sentenceEmbedding: CorrelationMeasure("cosine")
         }
     }
 
-    /// By which figure the best model is known.
-    public var score: Score {
+    private func score(ofLoss loss: Score) -> Score {
         switch objective {
-        case .causalLanguageModel, .maskedLanguageModel: .loss
+        case .causalLanguageModel, .maskedLanguageModel: loss
         case .sequenceClassification, .tokenClassification: Score("accuracy", isHigherBetter: true)
         case .regression, .sentenceEmbedding: Score("spearman", isHigherBetter: true)
         }

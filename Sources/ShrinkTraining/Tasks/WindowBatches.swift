@@ -12,6 +12,7 @@ struct WindowBatches: BatchSource {
     let target: Target
 
     var count: Int { windows.count }
+    var fingerprint: Fingerprint? { if case .hidden = target { nil } else { windows.store.fingerprint } }
     var lengths: (@Sendable (Int) -> Int)? { nil }
 
     func batch(_ examples: [Int], epoch: Int) -> TrainingBatch {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkModels
+import ShrinkPasses
 import ShrinkTokenizers
 import ShrinkTraining
 
@@ -75,7 +76,9 @@ struct Train: ParsableCommand {
             badRowShare: settings.badRowShare)
         let model = try source.prepared(for: task, seed: settings.seed, quiet: options.quiet || run.isResumed)
 
-        let threads = HostThreads(options.threadCount), graph = try task.trainingGraph(model.graph)
+        let threads = HostThreads(options.threadCount)
+        var graph = try task.trainingGraph(model.graph)
+        _ = try PassManager.imitate(settings.scheme).run(on: &graph)
         let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
         let loopOptions = settings.options(exampleCount: task.training.examples.count)
         if loopOptions.patience != nil, task.validation == nil {

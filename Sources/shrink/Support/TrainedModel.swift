@@ -1,3 +1,4 @@
+import Glibc
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkModels
@@ -32,11 +33,37 @@ struct TrainedModel {
     }
 
     /// A configuration may be for another task, and then make no sense: its head is replaced when the labels of the data are known.
-    private static func create(_ path: String, _ settings: TrainingSettings) throws -> ImportedModel {
-        do { return try ImportedModel.create(configuration: path, seed: settings.seed) } catch is ModelError {
+    private static func create(_ path: String, _ settings: TrainingSettings, poolingLike pooled: ImportedModel? = nil) throws -> ImportedModel {
+        do { return try ImportedModel.create(configuration: path, seed: settings.seed, poolingLike: pooled) } catch is ModelError {
             let task = settings.objective.modelTask(labels: ["0", "1"], nextSentence: settings.nextSentence)
-            return try ImportedModel.create(configuration: path, task: task, seed: settings.seed)
+            return try ImportedModel.create(configuration: path, task: task, seed: settings.seed, poolingLike: pooled)
         }
+    }
+
+    /// A student with the tokenizer of its teacher.
+    /// - Throws: `TrainingError` when the student has another.
+    init(_ settings: DistillationSettings, teacher: ImportedModel, tokenizer: TokenizerDefinition) throws {
+        var own: String?
+        switch settings.student {
+        case .layers(let count):
+            let choice = settings.recipe.text("layer-choice") ?? ""
+            guard let choice = LayerChoice(rawValue: choice) else {
+                throw TrainingError(.badRecipe, "", "layer-choice is \(choice.prefix(60)); there are \(LayerChoice.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            model = try teacher.keeping(layers: choice.layers(count, of: teacher.layerCount))
+        case .chosenLayers(let layers): model = try teacher.keeping(layers: layers)
+        case .configuration(let path):
+            model = try Self.create(path, settings.training, poolingLike: teacher)
+            own = model.directory.flatMap { access($0 + "/tokenizer.json", F_OK) == 0 || access($0 + "/vocab.txt", F_OK) == 0 ? $0 : nil }
+        case .checkpoint(let path):
+            model = try ImportedModel.open(path)
+            own = path
+        }
+        try VocabularyCheck.run(
+            teacher: .init(name: settings.teacher, tokenizer: tokenizer, rows: teacher.vocabularySize),
+            student: .init(name: own ?? settings.teacher, tokenizer: try own.map(TokenizerFiles.load) ?? tokenizer, rows: model.vocabularySize))
+        self.tokenizer = tokenizer
+        tokenizerFiles = try TokenizerFiles.files(own ?? settings.teacher)
     }
 
     var graph: Graph { model.graph }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ShrinkCompute
+import ShrinkPasses
 import ShrinkTraining
 
 extension Objective: ExpressibleByArgument {}
@@ -48,6 +49,8 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Stop after so many validations in a row without a better one.") var patience: Int?
     @Option(help: "The seed of all that is random (default: 0).") var seed: Int?
 
+    @Option(help: "Train with the numbers as a packed model has them, to finish one that is trained already: w8a8.") var qat: Scheme?
+
     /// Options that are given go before what is in the recipe.
     func apply(to recipe: inout Recipe) {
         func text(_ name: String, _ value: String?) { if let value { recipe[name] = .text(value) } }
@@ -92,5 +95,6 @@ struct TrainingOptions: ParsableArguments {
         integer("checkpoint-every", checkpointEvery)
         integer("patience", patience)
         integer("seed", seed)
+        text("qat", qat?.rawValue)
     }
 }

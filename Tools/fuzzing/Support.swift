@@ -2,7 +2,7 @@ import ShrinkFormat
 
 // What all targets share. They join the module ShrinkRuntime, as Embedded Swift hides the deinits of other modules.
 
-@_extern(c) func fuzz_fail(_ message: UnsafePointer<UInt8>) -> Never
+@_extern(c) func fuzz_fail(_ message: UnsafePointer<UInt8>)
 @_extern(c) func fuzz_allocator_reset(_ failingCall: Int, _ fill: Int32)
 @_extern(c) func fuzz_allocator_live() -> Int
 @_extern(c) func fuzz_block(_ byteCount: Int, _ alignment: Int) -> UnsafeMutableRawPointer?
@@ -14,7 +14,10 @@ import ShrinkFormat
 @_extern(c) func __asan_unpoison_memory_region(_ base: UnsafeRawPointer, _ byteCount: Int)
 
 /// Ends the process, which libFuzzer records as a finding.
-func finding(_ message: StaticString) -> Never { fuzz_fail(message.utf8Start) }
+func finding(_ message: StaticString) -> Never {
+    fuzz_fail(message.utf8Start)
+    fatalError()
+}
 
 /// A property that has to hold whatever the input is.
 func check(_ condition: Bool, _ message: StaticString) { if !condition { finding(message) } }

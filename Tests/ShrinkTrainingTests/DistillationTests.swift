@@ -225,6 +225,31 @@ struct DistillationGolden: CustomStringConvertible, Sendable {
         #expect(throws: TrainingError.self) { try student.adding(DistillationLoss("loss", .attention(.scores, .last(student: 2, teacher: 3))), of: "masked_logits", teacher: wide, seed: 1) }
     }
 
+    /// Of a teacher with more rows than the student, those that the student lacks are no classes, on top or not.
+    @Test(arguments: [3, 10, nil]) func classesThatTheStudentLacksAreLeftOut(_ top: Int?) throws {
+        let golden = DistillationGolden.all[0], teacher = try golden.teacher()
+        var builder = GraphBuilder(name: "student")
+        let tokens = try builder.input("tokens", ValueType(.int32, [.batch, .tokens]))
+        let table = try builder.parameter(
+            "table", ValueType(.float32, [21, 10]),
+            Parameter(storedType: "f32", storedByteCount: 840, source: FloatArraySource((0..<210).map { Float($0 * 31 % 17) / 8 })))
+        try builder.output("masked_logits", try builder.add(.embedding(Embedding()), [tokens, table]))
+        let graph = try builder.graph.adding(
+            DistillationLoss("soft", .softTargets(temperature: 1, skew: 0, top: top)), of: "masked_logits", teacher: teacher, seed: 1)
+        var inputs = try golden.inputs()
+        let name = try #require(graph.teacherTargets.first?.target.name)
+        inputs.floats = try LiveTeacher(teacher, for: graph, fingerprint: Fingerprint(bytes: [])).targets([name], for: inputs, examples: [0, 1, 2])
+        let target = try #require(inputs.floats[name])
+        if let top {
+            #expect(target.width == 2 * top + 1)
+            for row in 0..<target.rowCount { #expect(target.row(row).prefix(top).allSatisfy { $0 < 10 }) }
+        } else {
+            #expect(target.width == 10)
+        }
+        let loss = try #require(try HostExecutor(graph).run(inputs)["soft"]).floats[0]
+        #expect(loss > 0 && loss.isFinite)
+    }
+
     /// Rows that only fill up a table are classes of probability zero.
     @Test func aWiderTableOfTheStudentLearnsThatItsRestIsImpossible() throws {
         let logits = HostTensor([1, 2, 3, 4, 5, 6], shape: [2, 3]), threads = HostThreads(1)

@@ -38,7 +38,7 @@ public final class LiveTeacher: Teacher {
         var builder = GraphBuilder(extending: model)
         var plans: [String: Plan] = [:], outputs: [String] = []
         for (target, type) in student.teacherTargets {
-            let (value, columns) = try Self.value(of: target, in: model)
+            let (value, columns) = try Self.value(of: target, in: model, for: student)
             let output = "target:\(value.index)"
             if !outputs.contains(output) {
                 try builder.output(output, value)
@@ -54,14 +54,17 @@ public final class LiveTeacher: Teacher {
         executor = try HostExecutor(graph, threads: threads)
     }
 
-    private static func value(of target: TeacherTarget, in model: Graph) throws -> (ValueID, columns: Range<Int>) {
+    private static func value(of target: TeacherTarget, in model: Graph, for student: Graph) throws -> (ValueID, columns: Range<Int>) {
         func missing() -> TrainingError { TrainingError(.mismatch, "", "the teacher has no \(target.name.dropFirst(TeacherTarget.prefix.count))") }
         func whole(_ value: ValueID?) throws -> (ValueID, Range<Int>) {
             guard let value, let width = model[value].type.width else { throw missing() }
             return (value, 0..<width)
         }
         switch target {
-        case .output(let name), .top(let name, _, _): return try whole(model.output(named: name))
+        case .output(let name): return try whole(model.output(named: name))
+        case .top(let name, _, _):
+            let (value, columns) = try whole(model.output(named: name))
+            return (value, columns.clamped(to: 0..<(student.output(named: name).flatMap { student[$0].type.width } ?? columns.count)))
         case .hidden(let layer): return try whole(model.hiddenState(after: layer))
         case .attention(let role, let layer):
             let all = model.attentions
@@ -95,8 +98,12 @@ extension TeacherTarget {
     ///   - columns: those of the value; all when not given.
     ///   - width: of the target. Of an output, classes that the student lacks are left out, and those that the teacher lacks are impossible.
     public func values(of rows: HostTensor, columns: Range<Int>? = nil, width: Int, threads: HostThreads) -> HostTensor {
-        if case .top(_, _, let temperature) = self { return rows.mostProbable(width / 2, temperature: temperature, threads: threads) }
-        return rows.columns(columns ?? 0..<rows.width, width: width, filler: Self.impossible, threads: threads)
+        let columns = columns ?? 0..<rows.width
+        if case .top(_, _, let temperature) = self {
+            let classes = rows.columns(columns, width: columns.count, filler: Self.impossible, threads: threads)
+            return classes.mostProbable(width / 2, temperature: temperature, threads: threads)
+        }
+        return rows.columns(columns, width: width, filler: Self.impossible, threads: threads)
     }
 }
 

@@ -11,20 +11,29 @@ import ShrinkTraining
 final class RuntimeTeacher: Teacher {
     let fingerprint: Fingerprint
     private let model: ArtifactTextModel
-    private let plans: [String: (target: TeacherTarget, kind: EntryRecord.Kind, width: Int)]
+    private let plans: [String: Plan]
     private let threads: HostThreads
+
+    private struct Plan {
+        var target: TeacherTarget
+        var kind: EntryRecord.Kind
+        var width: Int
+        /// Of the student's output.
+        var classes: Int
+    }
 
     /// - Parameter path: where the artifact is written.
     init(
         _ teacher: ImportedModel, tokenizer: TokenizerDefinition, for student: Graph, fingerprint: Fingerprint, path: String, threads: Int, quiet: Bool
     ) throws {
-        var plans: [String: (target: TeacherTarget, kind: EntryRecord.Kind, width: Int)] = [:]
+        var plans: [String: Plan] = [:]
         for (target, type) in student.teacherTargets {
             guard let output = target.output, let kind = [EntryRecord.Kind.score, .embed, .classify, .tag].first(where: { $0.graphOutput == output }) else {
                 throw CommandFailure(
                     "the int8 runtime gives outputs alone, and no \(target.name.dropFirst(TeacherTarget.prefix.count)); take --teacher-runtime fp32 or cache for this loss")
             }
-            plans[target.name] = (target, kind, type.width ?? 0)
+            plans[target.name] = Plan(
+                target: target, kind: kind, width: type.width ?? 0, classes: student.output(named: output).flatMap { student[$0].type.width } ?? 0)
         }
         let progress = Progress("pack the teacher", quiet: quiet)
         defer { progress.clear() }
@@ -61,7 +70,7 @@ final class RuntimeTeacher: Teacher {
                 }
             }
             guard let rows = outputs[output] else { throw CommandFailure("the teacher gave no \(output)") }
-            result[name] = plan.target.values(of: rows, width: plan.width, threads: threads)
+            result[name] = plan.target.values(of: rows, columns: 0..<min(rows.width, plan.classes), width: plan.width, threads: threads)
         }
         return result
     }

@@ -12,7 +12,6 @@ import Testing
         var tokens: [Int] = []
         var validations: [Double] = []
         var bits: [UInt32] = []
-        var floats: [Float] = []
         var begunEarly: [Int] = []
         var begunLengths: [[Int]] = []
         var ending: TrainingLoop.Ending?
@@ -35,11 +34,11 @@ import Testing
         try change(loop)
         outcome.ending = try loop.run()
         outcome.bits = loop.trainer.parameters.bits
-        outcome.floats = outcome.bits.map(Float.init(bitPattern:))
         if let group = group as? ThreadGroup { (outcome.begunEarly, outcome.begunLengths) = (group.begunEarly, group.begunLengths) }
         return outcome
     }
 
+    /// Weights are not compared: AdamW makes whole steps of gradients that are nothing but rounding, such as those of key biases.
     /// Batches of 8 and of what is left over; with 11 members some have nothing to do.
     @Test(arguments: [2, 3, 11]) func aGroupTrainsAsOneProcessWithTheSameBatches(_ size: Int) throws {
         let alone = try Self.train(SingleProcess())
@@ -52,7 +51,6 @@ import Testing
             #expect(outcome.validations.count == alone.validations.count)
             #expect(outcome.bits == together[0].bits)
         }
-        #expect(zip(together[0].floats, alone.floats).allSatisfy { abs($0 - $1) < 2e-3 })
     }
 
     @Test func allMembersBeginTheSameSums() throws {

@@ -350,7 +350,8 @@ struct Lowering {
             let buffers = members.map { index in
                 let life = arena[index].life
                 return MemoryPlanner.Buffer(
-                    byteCount: Int(arena[index].record.rowByteCount),
+                    // Rows that share no cache line: they are read fastest, and by any thread.
+                    byteCount: (Int(arena[index].record.rowByteCount) + 63) / 64 * 64,
                     life: index == outputIndex ? life.lowerBound...max(instructions.count, life.upperBound) : life)
             }
             let plan = MemoryPlanner.plan(buffers)

@@ -24,10 +24,7 @@ static float fold(const lanes *sum) {
 #define NEXT(c) p = p * r + c;
 
 static float exp_polynomial(float r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
-static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
-static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
-static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
-static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+static float gelu_polynomial(float r) { GELU_POLYNOMIAL(FIRST, NEXT) return p; }
 
 /* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST. */
 typedef struct { float power, rest; } split;
@@ -51,12 +48,9 @@ static float exponential(float x) {
 
 static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-static float error_function(float x) {
-    if (x >= ERF_LIMIT) return 1;
-    if (x <= -ERF_LIMIT) return -1;
-    float t = (x * x) * ERF_SLOPE - ERF_CENTRE, square = t * t, r = square * square;
-    float p = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
-    return x * (t * p + ERF_CONSTANT);
+static float gelu_erf(float x) {
+    float magnitude = __builtin_fabsf(x), h = gelu_polynomial(magnitude), square = h * h, fourth = square * square;
+    return (x < 0 ? 0 : x) - (magnitude < GELU_LIMIT ? magnitude * (fourth * fourth) : 0);
 }
 
 /* With g = exp(2|x|) - 1: g / (g + 2), which is 1 from |x| = 10 on. */
@@ -290,7 +284,7 @@ ELEMENTWISE(sigmoid, ONE, sigmoid(x[i]))
 ELEMENTWISE(tanh, ONE, hyperbolic_tangent(x[i]))
 ELEMENTWISE(silu, ONE, x[i] * sigmoid(x[i]))
 ELEMENTWISE(silu_mul, TWO, (a[i] * sigmoid(a[i])) * b[i])
-ELEMENTWISE(gelu_erf, ONE, (0.5f * x[i]) * (1.0f + error_function(x[i] * 0.70710678f)))
+ELEMENTWISE(gelu_erf, ONE, gelu_erf(x[i]))
 ELEMENTWISE(gelu_tanh, ONE, (0.5f * x[i]) * (1.0f + hyperbolic_tangent(
     0.79788456f * (x[i] + 0.044715f * ((x[i] * x[i]) * x[i])))))
 

@@ -21,6 +21,8 @@ struct Executor {
     /// One for each worker.
     let scratchRows: UnsafeMutableRawPointer
     let scratchRowByteCount: Int
+    /// Fewest tokens of a worker that takes some through a stretch.
+    let fewestTokens: Int
     /// Not 0: stop. nil: never.
     let cancelFlag: UnsafePointer<Int32>?
 
@@ -50,13 +52,14 @@ struct Executor {
 
     // MARK: Stretches
 
-    /// With fewer tokens for each worker the products wait for the weights: then workers take channels.
-    static let fewestTokens = 16
+    /// With fewer tokens for each worker the products wait for the weights, which all workers read: then they take
+    /// channels, each the weights of its own. Measured for weights that caches hold, and for those of memory.
+    static func fewestTokens(weightByteCount: Int) -> Int { weightByteCount <= 32 << 20 ? 8 : 16 }
 
     /// Runs the instruction and those of its stretch; returns how many. Less than one: it was cancelled.
     func runStretch(_ first: UnsafePointer<DecodedInstruction>, before end: Int, from executor: UnsafePointer<Executor>) -> Int {
         var count = 1
-        if tokenCount >= workers.count &* Self.fewestTokens, workers.count > 1 {
+        if workers.count > 1, tokenCount >= workers.count &* fewestTokens {
             while count < end, first[count].follows { count &+= 1 }
         }
         if count == 1 {

@@ -162,7 +162,8 @@ public struct Session: ~Copyable, @unchecked Sendable {
             attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
-            scratchRowByteCount: plan.rowByteCount, cancelFlag: cancelFlag)
+            scratchRowByteCount: plan.rowByteCount,
+            fewestTokens: Executor.fewestTokens(weightByteCount: model.weights.count), cancelFlag: cancelFlag)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)
         let done = withUnsafePointer(to: executor) { executor in

@@ -84,15 +84,15 @@ typedef struct {
 /* Attention of `tokens` x `heads` query rows against the positions of one head of keys and values. The
  * query row of token i and head h sees the positions 0 ..< length + i * growth (growth 1: causal; 0: all
  * tokens see the same) and no row depends on another, on `tokens` or on `heads`.
- *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
- *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
- *     w[t] = e[t] * v_t.scale; top = max(0, max w); f = min(32767 / top, 3e38)
- *     u[t] = rne(clamp(w[t] * f, 0, 32767)), NaN -> 0
+ *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * ((q.scale * (scale * log2(e))) * k_t.scale)
+ *     m = max s; e[t] = 2^max(s[t] - m, -126), NaN -> 2^-126; z = striped sum of e
+ *     top = max(0, max v_t.scale) over all t that the row sees; f = min(32767 / top, 3e38)
+ *     u[t] = rne(max(e[t] * (v_t.scale * f), 0)), NaN -> 0
  *     a[d] = sum over pieces of 128 positions, ascending from +0, of (float)(sum_t u[t] * (v_t.code[d] - v_t.zero))
  *     y[d] = a[d] * ((top * (1/32767f)) / z)
- * So both products are exact sums of integers: a score's share of the result is rounded to 1/65534 of the
- * largest share, and the sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN
- * never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
+ * 2^x is 2^n p(x - n), n = rne(x), by a polynomial within 3e-6. So both products are exact sums of integers: a
+ * score's share of the result is rounded to 1/65534 of the largest that a score and a value could have, and the
+ * sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes */

@@ -55,8 +55,8 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     for (size_t s = 0; s < steps; s++) {
         __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
         if (rows < 4) {
-            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
-            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 16384, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 16448, _MM_HINT_T0);
         } else {
             _mm_prefetch(ahead, _MM_HINT_T1);
             if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
@@ -82,6 +82,7 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
 static void linear_q8_avx512(const shrink_linear_q8_args *args) {
     uint32_t tiles = (args->rows + 11) / 12;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        fetch_channels_q8(args, block);
         uint32_t first = 0;
         for (uint32_t tile = 0; tile < tiles; tile++) {
             uint32_t rows = (args->rows - first + tiles - tile - 1) / (tiles - tile);

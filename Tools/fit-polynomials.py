@@ -66,7 +66,7 @@ exp_error = np.max(np.abs((1 + r + r * r * polynomial.polyval(r, rounded(q))) / 
 
 # 2^r = 1 + r q(r) for |r| <= 1/2, relative error.
 q2 = fit_polynomial(lambda r: np.expm1(r * np.log(2)) / np.where(r == 0, 1, r) + np.where(r == 0, np.log(2), 0),
-                    lambda r: np.abs(r) / np.exp2(r), -0.5, 0.5, 3)
+                    lambda r: np.abs(r) / np.exp2(r), -0.5, 0.5, 4)
 q2 = q2 * 2.0 ** np.arange(len(q2))
 r = np.linspace(-0.5, 0.5, 20001)
 exp2_error = np.max(np.abs((1 + r * polynomial.polyval(r, rounded(q2))) / np.exp2(r) - 1))

@@ -19,12 +19,13 @@
     NEXT(0x1.55548e0000000p-3f) \
     NEXT(0x1.0000000000000p-1f)
 
-/* q of 2^r = 1 + r q(r), |r| <= 1/2, relative error 2.8e-06 */
+/* q of 2^r = 1 + r q(r), |r| <= 1/2, relative error 1.1e-07 */
 #define EXP2_POLYNOMIAL(FIRST, NEXT) \
-    FIRST(0x1.3a02cc0000000p-7f) \
-    NEXT(0x1.c9fc460000000p-5f) \
-    NEXT(0x1.ec03780000000p-3f) \
-    NEXT(0x1.62e12c0000000p-1f)
+    FIRST(0x1.5bba140000000p-10f) \
+    NEXT(0x1.3cea880000000p-7f) \
+    NEXT(0x1.c6b7520000000p-5f) \
+    NEXT(0x1.ebf9bc0000000p-3f) \
+    NEXT(0x1.62e42a0000000p-1f)
 
 /* h of gelu(x) = max(x, 0) - |x| h(|x|)^8, error in parts of max(|x|, 1) 2.6e-07 */
 #define GELU_POLYNOMIAL(FIRST, NEXT) \

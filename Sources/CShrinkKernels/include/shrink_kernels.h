@@ -90,7 +90,7 @@ typedef struct {
  *     u[t] = rne(max(e[t] * (v_t.scale * f), 0)), NaN -> 0
  *     a[d] = sum over pieces of 128 positions, ascending from +0, of (float)(sum_t u[t] * (v_t.code[d] - v_t.zero))
  *     y[d] = a[d] * ((top * (1/32767f)) / z)
- * 2^x is 2^n p(x - n), n = rne(x), by a polynomial within 3e-6. So both products are exact sums of integers: a
+ * 2^x is 2^n p(x - n), n = rne(x), by a polynomial within 2e-7. So both products are exact sums of integers: a
  * score's share of the result is rounded to 1/65534 of the largest that a score and a value could have, and the
  * sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {

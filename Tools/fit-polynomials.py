@@ -10,7 +10,7 @@ Needs numpy==2.* and scipy==1.*.
 """
 import numpy as np
 from numpy.polynomial import chebyshev, polynomial
-from scipy.special import erf
+from scipy.special import erfc
 
 
 def lawson(columns, target, weight, iterations=400):
@@ -64,24 +64,34 @@ q = q / bound ** np.arange(len(q))
 r = np.linspace(-bound, bound, 20001)
 exp_error = np.max(np.abs((1 + r + r * r * polynomial.polyval(r, rounded(q))) / np.exp(r) - 1))
 
-# erf(x) = x P(t), t = x^2 * slope - centre, for |x| < limit; +-1 outside. Absolute error. The centre lies
-# past the middle because an error of P counts x times.
-erf_limit = 3.75
-erf_slope = np.float64(np.float32(2 / erf_limit**2))
-erf_centre = np.float64(np.float32(1.1))
+# 2^r = 1 + r q(r) for |r| <= 1/2, relative error.
+q2 = fit_polynomial(lambda r: np.expm1(r * np.log(2)) / np.where(r == 0, 1, r) + np.where(r == 0, np.log(2), 0),
+                    lambda r: np.abs(r) / np.exp2(r), -0.5, 0.5, 4)
+q2 = q2 * 2.0 ** np.arange(len(q2))
+r = np.linspace(-0.5, 0.5, 20001)
+exp2_error = np.max(np.abs((1 + r * polynomial.polyval(r, rounded(q2))) / np.exp2(r) - 1))
+
+# gelu(x) = max(x, 0) - a h(a)^8, a = |x| < limit, where h is the eighth root of the normal distribution at -a, which is
+# nearly a straight line there. The error of gelu, evaluated in binary32, in parts of the larger of |x| and 1.
+gelu_limit = 5.5
 
 
-def erf_ratio(t):
-    root = np.sqrt(np.maximum((t + erf_centre) / erf_slope, 1e-12))
-    return erf(root) / root
+def normal_root(a):
+    return (erfc(a / np.sqrt(2)) / 2) ** 0.125
 
 
-p = fit_polynomial(erf_ratio, lambda t: np.sqrt(np.maximum((t + erf_centre) / erf_slope, 0)) + 0.3,
-                   -erf_centre, erf_limit**2 * erf_slope - erf_centre, 16)
-middle, radius = erf_limit**2 * erf_slope / 2 - erf_centre, erf_limit**2 * erf_slope / 2
-p = polynomial.Polynomial(p)(polynomial.Polynomial([-middle / radius, 1 / radius])).coef
-x = np.linspace(-erf_limit, erf_limit, 200001)
-erf_error = np.max(np.abs(x * polynomial.polyval(x * x * erf_slope - erf_centre, rounded(p)) - erf(x)))
+g = fit_polynomial(normal_root, lambda a: np.maximum(a, 0.7) * 8 * normal_root(a) ** 7, 0, gelu_limit, 7)
+g = polynomial.Polynomial(g)(polynomial.Polynomial([-1, 2 / gelu_limit])).coef
+x = np.linspace(-8, 8, 400001).astype(np.float32)
+a = np.abs(x)
+h = np.float32(g[-1]) * np.ones_like(a)
+for c in g[-2::-1]:
+    h = h * a + np.float32(c)
+for _ in range(3):
+    h = h * h
+y = np.where(x < 0, np.float32(0), x) - np.where(a < gelu_limit, a * h, np.float32(0))
+exact = np.maximum(x, 0).astype(np.float64) - a * normal_root(a.astype(np.float64)) ** 8
+gelu_error = np.max(np.abs(y - exact) / np.maximum(a, 1))
 
 print("/* Printed by Tools/fit-polynomials.py: change that, not this.\n"
       " * Each list holds the coefficients for Horner's rule, the one of the highest power first. */")
@@ -92,13 +102,8 @@ constant("EXP_LOG2E", 1 / np.log(2), "log2(e)")
 constant("EXP_LN2_HIGH", 0.693359375, "ln 2 in 9 bits: exact times an integer below 2^15")
 constant("EXP_LN2_LOW", np.log(2) - 0.693359375, "the rest of ln 2")
 constant("ROUND_MAGIC", 12582912.0, "1.5 * 2^23: v + magic - magic rounds |v| < 2^22 to nearest even")
-constant("ERF_LIMIT", erf_limit, "from here on erf is +-1")
-constant("ERF_SLOPE", erf_slope, "t = x^2 * slope - centre")
-constant("ERF_CENTRE", erf_centre, "t = x^2 * slope - centre")
-constant("ERF_CONSTANT", p[0], "c of P, see ERF_POLYNOMIAL_0")
+constant("GELU_LIMIT", gelu_limit, "from here on gelu is x or 0")
 show("EXP_POLYNOMIAL", q, f"q of exp(r) = 1 + (r + r^2 q(r)), |r| <= ln(2)/2, relative error {exp_error:.1e}")
-for part in range(4):
-    show(f"ERF_POLYNOMIAL_{part}", p[1 + part::4],
-         f"P0 of erf(x) = x P(t), P(t) = c + t (P0(t^4) + t P1(t^4) + t^2 (P2(t^4) + t P3(t^4))), "
-         f"absolute error {erf_error:.1e}" if part == 0 else f"P{part}")
+show("EXP2_POLYNOMIAL", q2, f"q of 2^r = 1 + r q(r), |r| <= 1/2, relative error {exp2_error:.1e}")
+show("GELU_POLYNOMIAL", g, f"h of gelu(x) = max(x, 0) - |x| h(|x|)^8, error in parts of max(|x|, 1) {gelu_error:.1e}")
 print("\n#endif")

@@ -17,6 +17,26 @@
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 #define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
 
+/* The conversion rounds to nearest even and gives the least integer for NaN; packing clamps. The shuffles put four
+ * bytes of each vector side by side, and the permutation the vectors after each other. */
+INLINE vi write_many_codes(int vectors, const float *x, float inverse, int32_t zero, uint8_t *row, vi sum) {
+    __m512i v[4], codes;
+    UNROLL for (int i = 0; i < vectors; i++)
+        v[i] = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)(load(x + i * LANES) * inverse)), _mm512_set1_epi32(zero));
+    if (vectors == 4) {
+        codes = _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+        codes = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
+        _mm512_storeu_si512(row, codes);
+    } else {
+        codes = _mm512_packs_epi32(v[0], v[1]);
+        codes = _mm512_packus_epi16(codes, codes);
+        codes = _mm512_maskz_permutexvar_epi32(0xff, _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
+        _mm256_storeu_si256((__m256i *)row, _mm512_castsi512_si256(codes));
+    }
+    return (vi)_mm512_dpbusd_epi32((__m512i)sum, codes, _mm512_set1_epi8(1));
+}
+#define write_many_codes write_many_codes
+
 #include "float_kernels.inc"
 #include "attention_q8.inc"
 
@@ -35,8 +55,8 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     for (size_t s = 0; s < steps; s++) {
         __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
         if (rows < 4) {
-            _mm_prefetch((const char *)w + s * 128 + 6144, _MM_HINT_T0);
-            _mm_prefetch((const char *)w + s * 128 + 6208, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 16384, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + s * 128 + 16448, _MM_HINT_T0);
         } else {
             _mm_prefetch(ahead, _MM_HINT_T1);
             if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
@@ -62,6 +82,7 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
 static void linear_q8_avx512(const shrink_linear_q8_args *args) {
     uint32_t tiles = (args->rows + 11) / 12;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        fetch_channels_q8(args, block);
         uint32_t first = 0;
         for (uint32_t tile = 0; tile < tiles; tile++) {
             uint32_t rows = (args->rows - first + tiles - tile - 1) / (tiles - tile);

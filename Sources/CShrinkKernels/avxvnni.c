@@ -71,6 +71,7 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */
 static void linear_q8_avxvnni(const shrink_linear_q8_args *args) {
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        fetch_channels_q8(args, block);
         uint32_t m = 0;
         for (; m + 3 <= args->rows; m += 3) linear_q8_tile(3, args, m, block);
         if (args->rows - m == 2) linear_q8_tile(2, args, m, block);

@@ -80,6 +80,7 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
 static void linear_q8_dotprod(const shrink_linear_q8_args *args) {
     uint32_t tiles = (args->rows + 4) / 5;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        fetch_channels_q8(args, block);
         uint32_t first = 0;
         for (uint32_t left = tiles; left > 0; left--) {
             uint32_t rows = (args->rows - first + left - 1) / left;

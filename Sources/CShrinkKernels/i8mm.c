@@ -107,6 +107,7 @@ INLINE void linear_q8_tile(int pairs, const shrink_linear_q8_args *args, uint32_
 /* Block by block, so that a block of weights stays in the cache while all rows pass. */
 static void linear_q8_i8mm(const shrink_linear_q8_args *args) {
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
+        fetch_channels_q8(args, block);
         uint32_t m = 0;
         for (; m + 2 < args->rows; m += 4) linear_q8_tile(2, args, m, args->rows - m < 4 ? args->rows - m : 4, block);
         if (m + 2 == args->rows) linear_q8_tile(1, args, m, 2, block);

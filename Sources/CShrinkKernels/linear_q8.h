@@ -26,6 +26,15 @@ INLINE void finish_rows_q8(const shrink_linear_q8_args *args, uint32_t first, ui
     }
 }
 
+/* Asks for what finishes a block while its products are made: it lies far from the weights. */
+INLINE void fetch_channels_q8(const shrink_linear_q8_args *args, uint32_t block) {
+    const size_t o = (size_t)block * SHRINK_BLOCK;
+    UNROLL for (int half = 0; half < 2; half++) {
+        __builtin_prefetch(args->w_scale + o + half * LANES);
+        __builtin_prefetch(args->w_sum + o + half * LANES);
+    }
+}
+
 /* Turns the integer sums of `rows` rows against one block, [row][32], into outputs. `offset` is what
  * was taken from each code before the products, so that the zero point moves with it. Not inlined:
  * it takes no vector, and a tile is smaller and keeps its registers without it. */

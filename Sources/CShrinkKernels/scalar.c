@@ -24,10 +24,8 @@ static float fold(const lanes *sum) {
 #define NEXT(c) p = p * r + c;
 
 static float exp_polynomial(float r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
-static float erf_part_0(float r) { ERF_POLYNOMIAL_0(FIRST, NEXT) return p; }
-static float erf_part_1(float r) { ERF_POLYNOMIAL_1(FIRST, NEXT) return p; }
-static float erf_part_2(float r) { ERF_POLYNOMIAL_2(FIRST, NEXT) return p; }
-static float erf_part_3(float r) { ERF_POLYNOMIAL_3(FIRST, NEXT) return p; }
+static float exp2_polynomial(float r) { EXP2_POLYNOMIAL(FIRST, NEXT) return p; }
+static float gelu_polynomial(float r) { GELU_POLYNOMIAL(FIRST, NEXT) return p; }
 
 /* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST. */
 typedef struct { float power, rest; } split;
@@ -51,12 +49,9 @@ static float exponential(float x) {
 
 static float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-static float error_function(float x) {
-    if (x >= ERF_LIMIT) return 1;
-    if (x <= -ERF_LIMIT) return -1;
-    float t = (x * x) * ERF_SLOPE - ERF_CENTRE, square = t * t, r = square * square;
-    float p = (erf_part_0(r) + t * erf_part_1(r)) + square * (erf_part_2(r) + t * erf_part_3(r));
-    return x * (t * p + ERF_CONSTANT);
+static float gelu_erf(float x) {
+    float magnitude = __builtin_fabsf(x), h = gelu_polynomial(magnitude), square = h * h, fourth = square * square;
+    return (x < 0 ? 0 : x) - (magnitude < GELU_LIMIT ? magnitude * (fourth * fourth) : 0);
 }
 
 /* With g = exp(2|x|) - 1: g / (g + 2), which is 1 from |x| = 10 on. */
@@ -132,29 +127,44 @@ static void softmax_scalar(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = x[i] / sum;
 }
 
+/* 2^x for x >= -126; NaN counts as that. */
+static float power_of_two(float x) {
+    x = x > -126.0f ? x : -126.0f;
+    float n = (x + ROUND_MAGIC) - ROUND_MAGIC, p = exp2_polynomial(x - n) * (x - n) + 1.0f, power;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}
+
 static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query, uint32_t length, float *y) {
     float *scores = args->scratch;
     shrink_qrow_tail q = row_tail(query, args->head_dim);
+    float query_scale = q.scale * (args->scale * EXP_LOG2E), max = -__builtin_inff(), top = 0;
     for (uint32_t t = 0; t < length; t++) {
         const uint8_t *codes = args->k + t * args->k_stride;
         shrink_qrow_tail k = row_tail(codes, args->head_dim);
         int32_t dot = 0;
         for (uint32_t d = 0; d < args->head_dim; d++) dot += (query[d] - q.zero) * (codes[d] - k.zero);
-        scores[t] = ((float)dot * (q.scale * k.scale)) * args->scale;
+        scores[t] = (float)dot * (query_scale * k.scale);
+        max = scores[t] > max ? scores[t] : max;
+        float value_scale = row_tail(args->v + t * args->v_stride, args->head_dim).scale;
+        top = value_scale > top ? value_scale : top;
     }
-    float sum = exponentials(scores, length), top = 0;
+    float factor = clamp(32767.0f / top, 0, 3e38f);
+    lanes sum = {{0}};
     for (uint32_t t = 0; t < length; t++) {
-        scores[t] = scores[t] * row_tail(args->v + t * args->v_stride, args->head_dim).scale;
-        top = scores[t] > top ? scores[t] : top;
+        float e = power_of_two(scores[t] - max);
+        sum.lane[t % 16] = sum.lane[t % 16] + e;
+        scores[t] = clamp(e * (row_tail(args->v + t * args->v_stride, args->head_dim).scale * factor), 0, 32767);
     }
-    float factor = clamp(32767.0f / top, 0, 3e38f), unit = (top * (1.0f / 32767.0f)) / sum;
+    float unit = (top * (1.0f / 32767.0f)) / fold(&sum);
     for (uint32_t d = 0; d < args->head_dim; d++) {
         float total = 0;
         for (uint32_t first = 0; first < length; first += SHRINK_ATTENTION_PIECE) {
             int32_t piece = 0;
             for (uint32_t t = first; t < length && t < first + SHRINK_ATTENTION_PIECE; t++) {
                 const uint8_t *codes = args->v + t * args->v_stride;
-                int32_t weight = (int32_t)round_to_even(clamp(scores[t] * factor, 0, 32767));
+                int32_t weight = (int32_t)round_to_even(scores[t]);
                 piece += weight * (codes[d] - row_tail(codes, args->head_dim).zero);
             }
             total = total + (float)piece;
@@ -290,7 +300,7 @@ ELEMENTWISE(sigmoid, ONE, sigmoid(x[i]))
 ELEMENTWISE(tanh, ONE, hyperbolic_tangent(x[i]))
 ELEMENTWISE(silu, ONE, x[i] * sigmoid(x[i]))
 ELEMENTWISE(silu_mul, TWO, (a[i] * sigmoid(a[i])) * b[i])
-ELEMENTWISE(gelu_erf, ONE, (0.5f * x[i]) * (1.0f + error_function(x[i] * 0.70710678f)))
+ELEMENTWISE(gelu_erf, ONE, gelu_erf(x[i]))
 ELEMENTWISE(gelu_tanh, ONE, (0.5f * x[i]) * (1.0f + hyperbolic_tangent(
     0.79788456f * (x[i] + 0.044715f * ((x[i] * x[i]) * x[i])))))
 

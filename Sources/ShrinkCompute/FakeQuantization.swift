@@ -58,16 +58,19 @@ enum FakeQuantization {
     }
 
     /// The shares that one row of attention gives to positions, `steps` being those of their values, each
-    /// `stride` after the one before: what a code counts, share times step, becomes a whole number of
-    /// 1/32767 of the largest, as in the runtime (`attention_q8` of its kernels).
+    /// `stride` after the one before: what a code counts, share times step, becomes a whole number of 1/32767 of
+    /// the largest share times the largest step, as in the runtime (`attention_q8` of its kernels).
     static func shares(_ p: UnsafeMutablePointer<Float>, count: Int, steps: UnsafePointer<Float>, stride: Int) {
-        var top: Float = 0
-        for t in 0..<count { top = max(top, p[t] * steps[t * stride]) }
+        var top: Float = 0, most: Float = 0
+        for t in 0..<count {
+            top = max(top, steps[t * stride])
+            most = max(most, p[t])
+        }
         // Values that are all zero have the smallest step: without the bound the factor is infinite.
-        let factor = min(32767 / top, 3e38), unit = top / 32767
+        let factor = min(32767 / top, 3e38), unit = top / 32767 * most
         for t in 0..<count {
             let step = steps[t * stride]
-            p[t] = min(p[t] * step * factor, 32767).rounded(.toNearestOrEven) * unit / step
+            p[t] = min(p[t] / most * (step * factor), 32767).rounded(.toNearestOrEven) * unit / step
         }
     }
 }

@@ -414,7 +414,8 @@ struct Lowering {
             let buffers = members.map { index in
                 let life = arena[index].life
                 return MemoryPlanner.Buffer(
-                    byteCount: Int(arena[index].record.rowByteCount) * max(1, Int(arena[index].record.rows)),
+                    // Rows that share no cache line: they are read fastest, and by any thread.
+                    byteCount: (Int(arena[index].record.rowByteCount) * max(1, Int(arena[index].record.rows)) + 63) / 64 * 64,
                     life: index == outputIndex ? life.lowerBound...max(instructions.count, life.upperBound) : life)
             }
             let plan = MemoryPlanner.plan(buffers)

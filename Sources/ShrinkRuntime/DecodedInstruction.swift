@@ -32,6 +32,8 @@ struct DecodedInstruction {
     var operands: InlineArray<8, Operand>
     var integers: InlineArray<3, Int32>
     var float: Float
+    /// Whether a worker may go on to it from the instruction before with the tokens it has, without waiting for others.
+    var follows = false
 
     subscript(_ position: Int) -> Operand { operands[position] }
 }
@@ -60,6 +62,7 @@ struct InstructionDecoder {
             for p in decoded.integers.indices { decoded.integers[p] = record.integers[p] }
             (instructions + i).initialize(to: decoded)
         }
+        markStretches(instructions)
     }
 
     func operand(_ index: Int) throws(RuntimeError) -> Operand {
@@ -79,7 +82,9 @@ struct InstructionDecoder {
         case .weights:
             operand.base = UnsafeMutableRawPointer(mutating: weights.baseAddress).map { $0 + offset }
             operand.rowByteCount = Int(tensor.columns) * 4
-        case .tokens: operand.base = memory + plan.tokenOffset + offset * plan.chunkCapacity
+        case .tokens:
+            operand.base = memory + plan.tokenOffset + offset
+            operand.rowByteCount = plan.tokenByteCount
         case .fixed: operand.base = memory + plan.fixedOffset + offset
         case .state: operand.base = memory + plan.stateOffset + offset * plan.contextCapacity
         case .carry: operand.base = memory + plan.carryOffset + offset

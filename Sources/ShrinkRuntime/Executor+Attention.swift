@@ -6,7 +6,7 @@ import ShrinkFormat
 struct AttentionShape {
     /// Query rows of one call.
     private static let mostRows = 64
-    /// Tokens whose float output is held until all of their heads are done.
+    /// The most tokens whose float output is held until all of their heads are done.
     static let tokenTile = 64
 
     let sharedHeads: Int
@@ -25,6 +25,22 @@ struct AttentionShape {
     }
 
     func rows(chunk: Int) -> Int { heads &* min(tokens, chunk) }
+
+    /// Kernel calls of a tile.
+    func calls(_ tile: AttentionTile) -> Int { (tile.tokens.count &+ tokens &- 1) / tokens &* sharedHeads &* headRuns }
+}
+
+/// Tokens whose attention is computed before any of it is quantized, and the float rows that hold it meanwhile where
+/// the program does not want them.
+struct AttentionTile {
+    var tokens: Range<Int>
+    var rows: UnsafeMutablePointer<Float>
+
+    func row(_ token: Int, of instruction: UnsafePointer<DecodedInstruction>) -> UnsafeMutablePointer<Float> {
+        let out = instruction.pointee[3]
+        if out.isPresent { return out.floats(token) }
+        return rows + (token &- tokens.lowerBound) &* instruction.pointee[0].width
+    }
 }
 
 extension Executor {
@@ -32,21 +48,36 @@ extension Executor {
     func runAttention(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
         let q = instruction.pointee[0]
         let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(instruction.pointee[1].groups))
-        let quantizes = instruction.pointee[4].isPresent
         var first = 0
         while first < tokenCount {
-            let tokens = min(tokenCount &- first, AttentionShape.tokenTile)
-            let calls = (tokens &+ shape.tokens &- 1) / shape.tokens &* shape.sharedHeads &* shape.headRuns
-            let products = tokens &* q.width &* visiblePositions(first &+ tokens &- 1, instruction)
+            let tile = AttentionTile(tokens: first..<min(tokenCount, first &+ AttentionShape.tokenTile), rows: attentionRows)
+            let tokens = tile.tokens.count
+            let products = tokens &* q.width &* visiblePositions(tile.tokens.upperBound &- 1, instruction)
             workers.perform(
-                Task(executor, instruction, .heads, itemCount: calls, firstRow: first),
+                Task(executor, instruction, .heads(tile), itemCount: shape.calls(tile)),
                 isSmall: products < Self.smallAttentionProducts)
-            if quantizes {
+            if instruction.pointee[4].isPresent {
                 workers.perform(
-                    Task(executor, instruction, .quantizeAttention, itemCount: tokens, firstRow: first),
+                    Task(executor, instruction, .quantizeAttention(tile), itemCount: tokens),
                     isSmall: tokens &* q.width < Self.smallElements)
             }
             first &+= tokens
+        }
+    }
+
+    /// The same for some tokens, by one worker.
+    func attendTokens(_ tokens: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
+        let q = instruction.pointee[0]
+        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(instruction.pointee[1].groups))
+        var first = tokens.lowerBound
+        while first < tokens.upperBound {
+            let end = min(tokens.upperBound, first &+ attentionTokens)
+            let tile = AttentionTile(tokens: first..<end, rows: attentionRows + worker &* attentionTokens &* q.width)
+            for call in 0..<shape.calls(tile) { attend(call, of: instruction, tile, worker: worker) }
+            if instruction.pointee[4].isPresent {
+                for row in first..<end { quantizeAttention(row, of: instruction, tile) }
+            }
+            first = end
         }
     }
 
@@ -55,27 +86,20 @@ extension Executor {
         instruction.pointee.integers[0] == 1 ? position &+ row &+ 1 : tokenCount
     }
 
-    /// The float output of a row, or what stands in for it until the next tile.
-    private func attentionRow(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) -> UnsafeMutablePointer<Float> {
-        let out = instruction.pointee[3]
-        if out.isPresent { return out.floats(row) }
-        return attentionRows + (row % AttentionShape.tokenTile) &* instruction.pointee[0].width
-    }
-
-    func quantizeAttention(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>) {
+    func quantizeAttention(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>, _ tile: AttentionTile) {
         let quantizedOut = instruction.pointee[4]
-        quantizeGroups(attentionRow(row, instruction), to: quantizedOut, row: quantizedOut.row(row))
+        quantizeGroups(tile.row(row, of: instruction), to: quantizedOut, row: quantizedOut.row(row))
     }
 
-    /// Item: (run of tokens, shared head, run of its heads) of the tile that starts at `firstRow`.
-    func attend(_ item: Int, of instruction: UnsafePointer<DecodedInstruction>, firstRow: Int, worker: Int) {
+    /// Item: (run of tokens, shared head, run of its heads) of a tile.
+    func attend(_ item: Int, of instruction: UnsafePointer<DecodedInstruction>, _ tile: AttentionTile, worker: Int) {
         let q = instruction.pointee[0]
         let k = instruction.pointee[1]
         let v = instruction.pointee[2]
         let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
         let runs = shape.sharedHeads &* shape.headRuns
-        let row = firstRow &+ item / runs &* shape.tokens
-        let tokens = min(shape.tokens, min(tokenCount, firstRow &+ AttentionShape.tokenTile) &- row)
+        let row = tile.tokens.lowerBound &+ item / runs &* shape.tokens
+        let tokens = min(shape.tokens, tile.tokens.upperBound &- row)
         let sharedHead = item % runs / shape.headRuns
         let group = Int(q.groups) / shape.sharedHeads
         let headInGroup = item % shape.headRuns &* shape.heads
@@ -86,7 +110,7 @@ extension Executor {
         let keys = k.address + sharedHead &* k.groupByteCount
         let values = v.address + sharedHead &* v.groupByteCount
         let out = instruction.pointee[3]
-        let y = attentionRow(row, instruction) + head &* Int(q.columns)
+        let y = tile.row(row, of: instruction) + head &* Int(q.columns)
         let yStride = out.isPresent ? out.rowByteCount / 4 : q.width
         let length = UInt32(truncatingIfNeeded: visiblePositions(row, instruction))
         let growth: UInt32 = instruction.pointee.integers[0] == 1 ? 1 : 0

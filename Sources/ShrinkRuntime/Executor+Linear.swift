@@ -49,6 +49,17 @@ extension Executor {
         }
     }
 
+    /// All channels for some tokens, by one worker.
+    func multiplyTokens(_ tokens: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>) {
+        let blocks = Self.blockCount(instruction.pointee[1])
+        var first = tokens.lowerBound
+        while first < tokens.upperBound {
+            let end = min(tokens.upperBound, first &+ Self.rowTile)
+            multiply(instruction, rows: first..<end, blocks: 0..<blocks)
+            first = end
+        }
+    }
+
     private func multiply(_ instruction: UnsafePointer<DecodedInstruction>, rows: Range<Int>, blocks: Range<Int>) {
         let x = instruction.pointee[0]
         let weight = instruction.pointee[1]

@@ -14,13 +14,19 @@ struct Executor {
     /// One for each worker.
     let attentionScratch: UnsafeMutableRawPointer
     let attentionScratchByteCount: Int
-    /// Float output of attention for a tile of tokens, where the program wants only its quantized form.
+    /// Float output of attention for a tile of tokens, or for each worker one of `attentionTokens`, where the program
+    /// wants only its quantized form.
     let attentionRows: UnsafeMutablePointer<Float>
+    let attentionTokens: Int
     /// One for each worker.
     let scratchRows: UnsafeMutableRawPointer
     let scratchRowByteCount: Int
     /// The gates of one token, then a quantized row.
     let gates: UnsafeMutableRawPointer
+    /// Fewest tokens of a worker that takes some through a stretch.
+    let fewestTokens: Int
+    /// Not 0: stop. nil: never.
+    let cancelFlag: UnsafePointer<Int32>?
 
     /// Below these an instruction stays on the calling thread: waking others costs more.
     static let smallElements = 8_192
@@ -46,6 +52,43 @@ struct Executor {
         case .meanRows: meanRows(instruction)
         case .recurrent: runRecurrent(executor, instruction)
         }
+    }
+
+    // MARK: Stretches
+
+    /// With fewer tokens for each worker the products wait for the weights, which all workers read: then they take
+    /// channels, each the weights of its own. Measured for weights that caches hold, and for those of memory.
+    static func fewestTokens(weightByteCount: Int) -> Int { weightByteCount <= 32 << 20 ? 8 : 16 }
+
+    /// Runs the instruction and those of its stretch; returns how many. Less than one: it was cancelled.
+    func runStretch(_ first: UnsafePointer<DecodedInstruction>, before end: Int, from executor: UnsafePointer<Executor>) -> Int {
+        var count = 1
+        if workers.count > 1, tokenCount >= workers.count &* fewestTokens {
+            while count < end, first[count].follows { count &+= 1 }
+        }
+        if count == 1 {
+            if isCancelled { return 0 }
+            run(first, from: executor)
+            return 1
+        }
+        return workers.perform(Task(executor, first, .tokens(instructions: count), itemCount: workers.count), isSmall: false) ? count : 0
+    }
+
+    var isCancelled: Bool { cancelFlag.map { shrink_atomic_load($0) != 0 } ?? false }
+
+    /// Takes the tokens of one worker through a stretch; false when it was cancelled on the way.
+    func runTokens(_ instructions: UnsafeBufferPointer<DecodedInstruction>, worker: Int) -> Bool {
+        let tokens = (tokenCount &* worker / workers.count)..<(tokenCount &* (worker &+ 1) / workers.count)
+        for i in instructions.indices {
+            if isCancelled { return false }
+            guard let instruction = instructions.baseAddress.map({ $0 + i }) else { return true }
+            switch instruction.pointee.opcode {
+            case .linear: multiplyTokens(tokens, of: instruction)
+            case .attention: attendTokens(tokens, of: instruction, worker: worker)
+            default: for row in tokens { performRow(row, of: instruction, worker: worker) }
+            }
+        }
+        return true
     }
 
     // MARK: Rows

@@ -182,15 +182,19 @@ public struct Session: ~Copyable, @unchecked Sendable {
             position: position, attentionScratch: memory.base + plan.attentionScratchOffset,
             attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset)
+            attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
+            scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset,
+            fewestTokens: Executor.fewestTokens(weightByteCount: model.weights.count), cancelFlag: cancelFlag)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)
         let done = withUnsafePointer(to: executor) { executor in
-            for i in 0..<count {
-                if let cancelFlag, shrink_atomic_load(cancelFlag) != 0 { return i }
-                executor.pointee.run(instructions + i, from: executor)
+            var done = 0
+            while done < count {
+                let more = executor.pointee.runStretch(instructions + done, before: count &- done, from: executor)
+                if more == 0 { break }
+                done &+= more
             }
-            return count
+            return done
         }
         guard done == count else { throw RuntimeError(.cancelled, "the step was cancelled", done) }
         if plan.entry.kind.isIncremental { position = min(position + tokens.count, Int(UInt32.max)) }

@@ -9,14 +9,19 @@ public struct SessionPlan {
     public let context: Int
     public let chunk: Int
     let threads: Int
-    /// `context` (0 where nothing grows with it) and `chunk` rounded up to a multiple of 4, which keeps every
-    /// tensor on 64 bytes.
+    /// `context` rounded up to a multiple of 4, which keeps every tensor of the state on 64 bytes; 0 where nothing
+    /// grows with it.
     let contextCapacity: Int
-    let chunkCapacity: Int
+    /// Bytes from a token's rows in the arena to the next one's. All rows of a token lie side by side, so that
+    /// a core which computes it shares no memory with those that compute others. An odd number of cache lines:
+    /// rows of many tokens then fall into different sets of a cache.
+    let tokenByteCount: Int
 
     /// Bytes of one worker's scratch memory for attention, and of its scratch row.
     let attentionScratchByteCount: Int
     let rowByteCount: Int
+    /// Tokens for which one worker holds the float output of attention.
+    let attentionTokens: Int
 
     let poolOffset: Int
     let attentionScratchOffset: Int
@@ -56,11 +61,13 @@ public struct SessionPlan {
         }
         // Both are at most 2^24.
         contextCapacity = program.header.positionLimit == nil && isIncremental ? 0 : (context + 3) / 4 * 4
-        chunkCapacity = (chunk + 3) / 4 * 4
+        // Bounded by the verifier.
+        tokenByteCount = (Int(clamping: entry.arenaBytesPerToken) + 63) / 64 * 64 | 64
 
         let needs = ScratchNeeds(entry, of: program, context: contextCapacity, chunk: chunk)
         attentionScratchByteCount = (needs.attentionScratchByteCount + 63) / 64 * 64
         rowByteCount = (needs.rowElements + 15) / 16 * 64
+        attentionTokens = min((chunk + threads - 1) / threads, AttentionShape.tokenTile)
         let hasPool = threads > 1 && options.parallelFor == nil
 
         var sum = CheckedSum()
@@ -70,11 +77,11 @@ public struct SessionPlan {
         attentionScratchOffset = sum.total
         sum.add(threads, attentionScratchByteCount)
         attentionRowOffset = sum.total
-        sum.add(min(chunk, AttentionShape.tokenTile), needs.attentionRowElements * 4)
+        sum.add(max(threads * attentionTokens, min(chunk, AttentionShape.tokenTile)), needs.attentionRowElements * 4)
         rowOffset = sum.total
         sum.add(threads, rowByteCount)
         tokenOffset = sum.total
-        sum.add(chunkCapacity, Int(clamping: entry.arenaBytesPerToken))
+        sum.add(chunk, tokenByteCount)
         fixedOffset = sum.total
         sum.add(1, Int(clamping: entry.arenaFixedBytes))
         stateOffset = sum.total

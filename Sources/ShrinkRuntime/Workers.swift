@@ -31,11 +31,12 @@ struct Workers {
     }
 
     /// Performs all items of a task. Workers take runs of them, in whatever order: no item reads what
-    /// another writes.
-    func perform(_ task: consuming Task, isSmall: Bool) {
+    /// another writes. False: it was cancelled.
+    @discardableResult
+    func perform(_ task: consuming Task, isSmall: Bool) -> Bool {
         guard let function, !isSmall, task.itemCount > 1 else {
             task.perform(0..<task.itemCount, worker: 0)
-            return
+            return true
         }
         task.workerCount = count
         withUnsafeMutablePointer(to: &task) { task in
@@ -44,6 +45,7 @@ struct Workers {
                 Task.performRuns(of: task.assumingMemoryBound(to: Task.self), worker: worker)
             }, task)
         }
+        return task.cancelled == 0
     }
 }
 
@@ -57,25 +59,26 @@ struct Task {
         /// An item is a worker's share of all blocks of channels, for one row: the same share every time, so that
         /// its weights stay in the worker's cache.
         case channelShares
-        /// An item is a kernel call of attention: some heads of some tokens of the tile at `firstRow`.
-        case heads
+        /// An item is a kernel call of attention: some heads of some tokens of the tile.
+        case heads(AttentionTile)
         /// An item is a row of attention that is complete and still to be quantized.
-        case quantizeAttention
+        case quantizeAttention(AttentionTile)
+        /// An item is a worker's tokens, and all of this and the next instructions' work on them.
+        case tokens(instructions: Int)
     }
 
     let executor: UnsafePointer<Executor>
     let instruction: UnsafePointer<DecodedInstruction>
     let stage: Stage
     let itemCount: Int
-    let firstRow: Int
     var workerCount = 1
     private var taken: Int64 = 0
+    /// How many workers stopped before the end.
+    fileprivate(set) var cancelled: Int64 = 0
 
     init(
-        _ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage,
-        itemCount: Int, firstRow: Int = 0
+        _ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>, _ stage: Stage, itemCount: Int
     ) {
-        self.firstRow = firstRow
         self.executor = executor
         self.instruction = instruction
         self.stage = stage
@@ -84,7 +87,15 @@ struct Task {
 
     /// All workers at the same time: none has the task for itself, and only the counter changes.
     static func performRuns(of task: UnsafeMutablePointer<Task>, worker: Int) {
-        if task.pointee.stage == .channelShares { return task.pointee.perform(worker..<(worker + 1), worker: worker) }
+        if case .channelShares = task.pointee.stage { return task.pointee.perform(worker..<(worker + 1), worker: worker) }
+        if case .tokens(let instructions) = task.pointee.stage {
+            // Each its own share of the tokens, the same in all stretches: what it needs is in its cache.
+            let stretch = UnsafeBufferPointer(start: task.pointee.instruction, count: instructions)
+            if !task.pointee.executor.pointee.runTokens(stretch, worker: worker) {
+                _ = shrink_atomic_add(&task.pointee.cancelled, 1)
+            }
+            return
+        }
         let (itemCount, workerCount) = (Int64(task.pointee.itemCount), Int64(task.pointee.workerCount))
         while true {
             var run: Int64 = 0
@@ -100,10 +111,11 @@ struct Task {
         case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
         case .channelShares:
             for item in items { executor.pointee.multiplyShare(item, of: itemCount, instruction) }
-        case .heads:
-            for item in items { executor.pointee.attend(item, of: instruction, firstRow: firstRow, worker: worker) }
-        case .quantizeAttention:
-            for item in items { executor.pointee.quantizeAttention(firstRow + item, of: instruction) }
+        case .heads(let tile):
+            for item in items { executor.pointee.attend(item, of: instruction, tile, worker: worker) }
+        case .quantizeAttention(let tile):
+            for item in items { executor.pointee.quantizeAttention(tile.tokens.lowerBound &+ item, of: instruction, tile) }
+        case .tokens: break
         }
     }
 }

@@ -76,13 +76,13 @@ public enum ReferenceMath {
     }
 
     /// `steps`: those of quantized values; the weights of their codes then are whole multiples of
-    /// 1/32767 of the largest.
+    /// 1/32767 of the largest weight times the largest step.
     public static func attention(
         _ q: [Double], _ k: [[Double]], _ v: [[Double]], scale: Double, steps: [Double]? = nil
     ) -> [Double] {
         var p = softmax(k.map { zip(q, $0).reduce(0) { $0 + $1.0 * $1.1 } * scale })
         if let steps {
-            let weights = zip(p, steps).map { $0 * $1 }, unit = weights.max()! / 32767
+            let weights = zip(p, steps).map { $0 * $1 }, unit = p.max()! * steps.max()! / 32767
             p = zip(weights, steps).map { ($0 / unit).rounded(.toNearestOrEven) * unit / $1 }
         }
         return q.indices.map { d in p.indices.reduce(0) { $0 + p[$1] * v[$1][d] } }

@@ -219,6 +219,10 @@ import Testing
         FakeQuantization.shares(&shares, count: 3, steps: [0.5, 0.25, 1e-35], stride: 1)
         // A quarter is 8191.75 of 32767 units.
         #expect(shares[0] == 0.5 && abs(shares[1] - 8192.0 / 32767) < 1e-7 && shares[2] == 0)
+        shares = [0.75, 0.25]
+        FakeQuantization.shares(&shares, count: 2, steps: [0.25, 1], stride: 1)
+        // The largest share with the largest step would be 32767 units: 0.75 * 0.25 are 8191.75, 0.25 * 1 10922.33.
+        #expect(abs(shares[0] - 0.75 * 4 * 8192 / 32767) < 1e-7 && abs(shares[1] - 0.75 * 10922 / 32767) < 1e-7)
     }
 
     @Test func weightsAreSymmetricByRow() throws {

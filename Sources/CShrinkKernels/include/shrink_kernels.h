@@ -8,9 +8,9 @@
  *  - a float sum over a row (a striped sum) has one shape: element i is added to lane i % 16 in
  *    ascending order of i, all lanes starting at +0, then the lanes are folded
  *    l[i] += l[i+8], l[i] += l[i+4], l[i] += l[i+2], l[0] + l[1];
- *  - exp, tanh, erf and sigmoid are the polynomials of this library (polynomials.h), never libm's:
- *    exp within 2 units in the last place, 0 below -87.34 and infinity above 88.3; tanh, sigmoid and
- *    erf within 2e-7; tanh and sigmoid (above -87.3) also within 4 units;
+ *  - exp, tanh, sigmoid and gelu are the polynomials of this library (polynomials.h), never libm's:
+ *    exp within 2 units in the last place, 0 below -87.34 and infinity above 88.3; tanh and sigmoid
+ *    within 2e-7, and (sigmoid above -87.3) within 4 units;
  *  - a NaN is a NaN: IEEE 754 leaves its sign and payload open, and so does this contract.
  * The scalar table is the reference that the others are tested against with ==. All of it holds in the
  * default floating-point environment: round to nearest, subnormals kept.
@@ -84,15 +84,15 @@ typedef struct {
 /* Attention of `tokens` x `heads` query rows against the positions of one head of keys and values. The
  * query row of token i and head h sees the positions 0 ..< length + i * growth (growth 1: causal; 0: all
  * tokens see the same) and no row depends on another, on `tokens` or on `heads`.
- *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * (q.scale * k_t.scale) * scale
- *     m = max s; e[t] = exp(s[t] - m); z = striped sum of e
- *     w[t] = e[t] * v_t.scale; top = max(0, max w); f = min(32767 / top, 3e38)
- *     u[t] = rne(clamp(w[t] * f, 0, 32767)), NaN -> 0
+ *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * ((q.scale * (scale * log2(e))) * k_t.scale)
+ *     m = max s; e[t] = 2^max(s[t] - m, -126), NaN -> 2^-126; z = striped sum of e
+ *     top = max(0, max v_t.scale) over all t that the row sees; f = min(32767 / top, 3e38)
+ *     u[t] = rne(max(e[t] * (v_t.scale * f), 0)), NaN -> 0
  *     a[d] = sum over pieces of 128 positions, ascending from +0, of (float)(sum_t u[t] * (v_t.code[d] - v_t.zero))
  *     y[d] = a[d] * ((top * (1/32767f)) / z)
- * So both products are exact sums of integers: a score's share of the result is rounded to 1/65534 of the
- * largest share, and the sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN
- * never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
+ * 2^x is 2^n p(x - n), n = rne(x), by a polynomial within 2e-7. So both products are exact sums of integers: a
+ * score's share of the result is rounded to 1/65534 of the largest that a score and a value could have, and the
+ * sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes */
@@ -146,7 +146,8 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
  * sigmoid         1 / (1 + exp(-x))
  * tanh            g / (g + 2) with the sign of x, where g = exp(2|x|) - 1 without cancellation
  * silu            x * sigmoid(x);  silu_mul: silu(a) * b
- * gelu_erf        (0.5 * x) * (1 + erf(x * 0.70710678f))
+ * gelu_erf        (x < 0 ? 0 : x) - (a < 5.5 ? a * h : 0), a = |x|, where h is the eighth power (squared three times) of a
+ *                 polynomial: x times the normal distribution at x within 5e-7 of the larger of a and 1
  * gelu_tanh       (0.5 * x) * (1 + tanh(0.79788456f * (x + 0.044715f * ((x * x) * x))))
  * softmax         in place, as in attention: exp(x - max) / striped sum
  * rotary_half     pairs (i, i + d/2) of a head of d = 2 * half floats, in place:

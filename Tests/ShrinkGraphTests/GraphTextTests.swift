@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test func attributesReadBackToTheSameBits() throws {
-        for epsilon in [1e-12, 0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308] {
+        for epsilon in [1e-12, 0.1, 1.0 / 3, Double.leastNonzeroMagnitude, 1.7976931348623157e308] {
             var builder = GraphBuilder(name: "g")
             let x = try builder.input("x", ValueType(.float32, [.batch, 4]))
             try builder.output("y", try builder.add(.l2Normalize(L2Normalize(epsilon: epsilon)), [x]))

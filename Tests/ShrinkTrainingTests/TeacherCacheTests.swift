@@ -49,7 +49,7 @@ import Testing
         try write(student, numbers)
         let cached = try open(student)
         for examples in [[3], [10, 0, 7], Array(0..<11)] {
-            let inputs = try source.batch(examples, epoch: 2).inputs
+            let inputs = source.batch(examples, epoch: 2).inputs
             let expected = try live.targets(names, for: inputs, examples: examples), found = try cached.targets(names, for: inputs, examples: examples)
             for name in names {
                 let a = try #require(expected[name]), b = try #require(found[name])
@@ -158,7 +158,7 @@ import Testing
         func step(_ parts: [[Int]]) throws -> (Trainer.Result, Trainer) {
             let trainer = try Trainer(student, optimizer: .sgd(momentum: 0), threads: HostThreads(1))
             trainer.targets = { try live.targets($0, for: $1, examples: $2) }
-            return (try trainer.step(parts.map { try source.batch($0, epoch: 0) }, rate: 0.1), trainer)
+            return (try trainer.step(parts.map { source.batch($0, epoch: 0) }, rate: 0.1), trainer)
         }
         let (whole, a) = try step([examples]), (parts, b) = try step([[0, 1], [2], [3, 4, 5, 6]])
         #expect(abs(whole.loss - parts.loss) <= 1e-6 * whole.loss && abs(whole.gradientNorm - parts.gradientNorm) <= 1e-5 * whole.gradientNorm)

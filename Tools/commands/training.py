@@ -106,13 +106,13 @@ def objectives(t):
 
 def recipes(t):
     first = [value for value in metrics(f"{t.directory}/task-0")]
-    t.works("the recorded recipe trains again", "train", "--recipe", "task-0/recipe.yaml", "-o", "again", "--quiet")
-    t.check("to the same metrics and bits", metrics(f"{t.directory}/again") == first and tensors(t, "again") == tensors(t, "task-0"))
-    t.check("and records the same", read(f"{t.directory}/again/recipe.yaml") == read(f"{t.directory}/task-0/recipe.yaml"))
-    shutil.rmtree(f"{t.directory}/again")
-    t.works("options go before the recipe", "train", "--recipe", "task-0/recipe.yaml", "-o", "again", "--quiet", "--steps", "2")
-    t.check("and are recorded", b"\nsteps: 2\n" in read(f"{t.directory}/again/recipe.yaml") and metrics(f"{t.directory}/again")[-1]["step"] == 2)
-    shutil.rmtree(f"{t.directory}/again")
+    t.works("the recorded recipe trains again", "train", "--recipe", "task-0/recipe.yaml", "-o", "from-recipe", "--quiet")
+    t.check("to the same metrics and bits", metrics(f"{t.directory}/from-recipe") == first and tensors(t, "from-recipe") == tensors(t, "task-0"))
+    t.check("and records the same", read(f"{t.directory}/from-recipe/recipe.yaml") == read(f"{t.directory}/task-0/recipe.yaml"))
+    shutil.rmtree(f"{t.directory}/from-recipe")
+    t.works("options go before the recipe", "train", "--recipe", "task-0/recipe.yaml", "-o", "from-recipe", "--quiet", "--steps", "2")
+    t.check("and are recorded", b"\nsteps: 2\n" in read(f"{t.directory}/from-recipe/recipe.yaml") and metrics(f"{t.directory}/from-recipe")[-1]["step"] == 2)
+    shutil.rmtree(f"{t.directory}/from-recipe")
     write(f"{t.directory}/wrong.yaml", b"checkpoint: llama\nlearningrate: 1\n")
     t.refuses("an unknown setting", BAD_INPUT, ["wrong.yaml, line 2", "learningrate", "do you mean learning-rate"], "train", "--recipe", "wrong.yaml", "-o", "no")
     write(f"{t.directory}/wrong.yaml", b"checkpoint: llama\nsteps: soon\n")

@@ -182,8 +182,8 @@ private struct Report {
     /// `besides`: what is resident beside the session, when that is known.
     mutating func addProgram(_ program: ProgramView, context: Int?, threads: Int, besides: Int? = nil) throws {
         let header = program.header
-        if let context, context > Int(header.maximumPositions) {
-            throw CommandFailure("--context \(context) is longer than the model's \(header.maximumPositions)", exitCode: CommandFailure.usage)
+        if let context, let limit = header.positionLimit, context > limit {
+            throw CommandFailure("--context \(context) is longer than the model's \(limit)", exitCode: CommandFailure.usage)
         }
         add("vocabulary", .integer(Int(header.vocabularySize)), "vocabulary      \(header.vocabularySize)")
         add("positions", header.positionLimit.map { .integer($0) } ?? .null, "context         \(header.positionLimit.map(String.init) ?? "no limit")")

@@ -85,7 +85,9 @@ struct Executor {
             switch instruction.pointee.opcode {
             case .linear: multiplyTokens(tokens, of: instruction)
             case .attention: attendTokens(tokens, of: instruction, worker: worker)
-            default: for row in tokens { performRow(row, of: instruction, worker: worker) }
+            case .embed, .norm, .quantize, .activate, .binary, .rotary, .l2Normalize, .concatenate:
+                for row in tokens { performRow(row, of: instruction, worker: worker) }
+            case .selectRow, .meanRows, .recurrent: break
             }
         }
         return true

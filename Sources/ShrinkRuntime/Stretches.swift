@@ -24,7 +24,7 @@ extension InstructionDecoder {
         guard let record = record(index) else { return false }
         switch record.opcode {
         case .selectRow, .meanRows, .recurrent: return false
-        default: break
+        case .embed, .norm, .quantize, .linear, .activate, .binary, .rotary, .attention, .l2Normalize, .concatenate: break
         }
         for p in record.operands.indices {
             if let tensor = program.tensor(Int(record.operands[p])), tensor.storage == .fixed || tensor.storage == .carry { return false }

@@ -54,7 +54,8 @@ struct WatchedRun: ~Copyable {
             kernels: kernels, workers: workers, tokens: tokens, segments: segments, tokenCount: count, position: position,
             attentionScratch: memory.base + plan.attentionScratchOffset, attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            scratchRows: memory.base + plan.rowOffset, scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset)
+            attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
+            scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset, fewestTokens: .max, cancelFlag: nil)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         withUnsafePointer(to: executor) { executor in
             for i in 0..<Int(plan.entry.instructionCount) {
@@ -106,14 +107,17 @@ struct WatchedRun: ~Copyable {
         let region: Range<Int>
         let start: Int
         var rows = 0..<count
+        var stride = Int(tensor.rowByteCount)
         switch tensor.storage {
         case .weights:
             guard let base = weights.baseAddress, let byteCount = tensor.weightByteCount else { return }
             check(offset + Int(byteCount) <= weights.count, "an operand beyond the weights")
             return body(UnsafeRawBufferPointer(start: base + offset, count: Int(byteCount)))
         case .tokens:
-            region = plan.tokenOffset..<(plan.tokenOffset + Int(plan.entry.arenaBytesPerToken) * plan.chunkCapacity)
-            start = region.lowerBound + offset * plan.chunkCapacity
+            region = plan.tokenOffset..<(plan.tokenOffset + plan.tokenByteCount * plan.chunk)
+            start = region.lowerBound + offset
+            stride = plan.tokenByteCount
+            check(offset + exact <= plan.tokenByteCount, "an operand beyond its token")
         case .fixed:
             region = plan.fixedOffset..<(plan.fixedOffset + Int(plan.entry.arenaFixedBytes))
             start = region.lowerBound + offset
@@ -128,7 +132,7 @@ struct WatchedRun: ~Copyable {
             rows = (record.opcode.writes(p) ? position : 0)..<(position + count)
         }
         for row in rows {
-            let place = start + row * Int(tensor.rowByteCount)
+            let place = start + row * stride
             check(place >= region.lowerBound && place + exact <= region.upperBound, "an operand beyond its storage")
             body(UnsafeRawBufferPointer(rebasing: memory.raw[place..<(place + exact)]))
         }
@@ -138,17 +142,19 @@ struct WatchedRun: ~Copyable {
         guard let tensor = program.tensor(Int(plan.entry.outputTensor)) else { return }
         let start: UnsafeMutableRawPointer
         var rows: Range<Int>
+        var stride = Int(tensor.rowByteCount)
         switch tensor.storage {
         case .fixed:
             start = memory.base + plan.fixedOffset + Int(tensor.offset)
             rows = 0..<Int(tensor.rows)
         default:
-            start = memory.base + plan.tokenOffset + Int(tensor.offset) * plan.chunkCapacity
+            start = memory.base + plan.tokenOffset + Int(tensor.offset)
+            stride = plan.tokenByteCount
             rows = 0..<count
         }
         if plan.entry.kind.isIncremental { rows = (rows.upperBound - 1)..<rows.upperBound }
         for row in rows {
-            let floats = (start + row * Int(tensor.rowByteCount)).assumingMemoryBound(to: Float.self)
+            let floats = (start + row * stride).assumingMemoryBound(to: Float.self)
             hash.add(UnsafeBufferPointer(start: floats, count: tensor.rowElements))
         }
     }

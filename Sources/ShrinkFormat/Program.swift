@@ -155,6 +155,8 @@ public struct EntryRecord: Equatable, Sendable {
         case softmax = 0
         /// Each label is true or not by itself.
         case sigmoid = 1
+        /// They are values as they stand, such as those of a regression.
+        case value = 2
     }
 
     public var kind: Kind

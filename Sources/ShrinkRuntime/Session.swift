@@ -144,11 +144,12 @@ public struct Session: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Turns the logits of labels into scores in 0 ... 1, in place.
+    /// Turns the outputs for labels into their scores, in place.
     func score(_ logits: UnsafeMutablePointer<Float>, _ count: Int) {
         switch plan.entry.scores {
         case .softmax: kernels.pointee.softmax(logits, count)
         case .sigmoid: kernels.pointee.sigmoid(logits, count, logits)
+        case .value: break
         }
     }
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import math
 import os
+import shutil
 import subprocess
 
 from checkpoints import bert, recurrent, write
 from harness import NOT_FOUND, USAGE
 
-COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "train", "tokenizer", "plot", "cpu"]
+COMMANDS = ["inspect", "quantize", "run", "embed", "classify", "eval", "compare", "bench", "train", "distill", "tokenizer", "plot", "cpu"]
 PROMPT = ["--prompt", "the cat in the hat", "--max-tokens", "24"]
 
 
@@ -241,6 +243,29 @@ def classifying(t):
     scores = [t.works(f"classify with one label, {model}", "classify", model, "--json", "--text", TEXTS[0]).objects[0]["scores"]["relevant"]
               for model in ["rank", "rank.shrink"]]
     t.check("one label alone is scored by itself", all(0 < score < 1 for score in scores) and abs(scores[0] - scores[1]) < 0.02, scores)
+    shutil.copytree(f"{t.directory}/rank", f"{t.directory}/grade")
+    with open(f"{t.directory}/grade/config.json") as file:
+        config = json.load(file) | {"problem_type": "regression"}
+    write(f"{t.directory}/grade/config.json", json.dumps(config).encode())
+    t.works("quantize a regression", "quantize", "grade", "-o", "grade.shrink", "--quiet")
+    values = [t.run("classify", model, "--text", "the cat", "--json").objects[0]["scores"]["relevant"] for model in ["grade", "grade.shrink"]]
+    probability = t.run("classify", "rank", "--text", "the cat", "--json").objects[0]["scores"]["relevant"]
+    t.check("a regression gives its value, of which the probability is the sigmoid",
+            abs(1 / (1 + math.exp(-values[0])) - probability) < 1e-6 and abs(values[1] - values[0]) < 0.05, (values, probability))
+    bert(f"{t.directory}/classes", "classify", ["cat", "dog", "hat"])
+    t.works("quantize a classifier", "quantize", "classes", "-o", "classes.shrink", "--quiet")
+    texts = ["the cat", "dogs in the hat", "a", "the cat in the hat", "the dog and the cat"]
+    labels = [each["label"] for each in t.run("classify", "classes.shrink", "--json", *[word for text in texts for word in ("--text", text)]).objects]
+    wrong = next(label for label in ("cat", "dog", "hat") if label != labels[4])
+    write(f"{t.directory}/labelled.tsv", "".join(f"{text}\t{label}\n" for text, label in
+                                                zip(["sentence", *texts], ["kind", *labels[:4], wrong])).encode())
+    arguments = ["eval", "classes.shrink", "--classification", "labelled.tsv", "--text-column", "sentence", "--label-column"]
+    result = t.works("eval of a classifier", *arguments, "kind", "--json").objects[0]
+    t.check("accuracy is that of what classify says", result["accuracy"] == 0.8 and result["rows"] == 5 and 0 < result["f1"] < 1, result)
+    write(f"{t.directory}/labelled.tsv", b"sentence\tkind\nthe cat\tcat\nthe dog\tbird\n")
+    t.refuses("eval with a label that the model does not have", 65, ["labelled.tsv, line 3", "bird", "cat, dog, hat"], *arguments, "kind")
+    t.refuses("eval with a column that is not there", 65, ["labelled.tsv", "colour"], *arguments, "colour")
+    t.refuses("eval of labels with an embedder", 65, ["does not classify"], "eval", "bert.shrink", *arguments[2:], "kind")
     source = f"{t.directory}/rank/model.safetensors"
     before = open(source, "rb").read()
     t.refuses("quantize onto its own input", USAGE, ["model.safetensors"], "quantize", "rank", "-o", "rank/model.safetensors")

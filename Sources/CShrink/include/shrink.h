@@ -236,7 +236,8 @@ shrink_code shrink_model_get_info(const shrink_model *model, shrink_model_info *
 enum {
     SHRINK_ENTRY_HAS_STATE = 1u << 0,      /* tokens follow each other; otherwise each call is a whole input */
     SHRINK_ENTRY_ROW_PER_TOKEN = 1u << 1,  /* otherwise the output is one row */
-    SHRINK_ENTRY_SCORES_SIGMOID = 1u << 2  /* labels do not exclude each other; otherwise their scores are a softmax */
+    SHRINK_ENTRY_SCORES_SIGMOID = 1u << 2, /* labels do not exclude each other; otherwise their scores are a softmax */
+    SHRINK_ENTRY_SCORES_VALUE = 1u << 3    /* or they are values as they stand, such as those of a regression */
 };
 
 /* An entry point: something that the model can compute. Its name is one of
@@ -497,7 +498,7 @@ shrink_code shrink_session_embed(
     shrink_session *session, shrink_tokenizer *tokenizer, const char *text, size_t text_bytes, float *vector, size_t capacity,
     shrink_error *error);
 
-/* The scores (0 ... 1) of all labels for a text by a session of "classify", with the second text and the flags of
+/* The scores (0 ... 1, or values: see the entry's flags) of all labels for a text by a session of "classify", with the second text and the flags of
  * `options`; its max_tokens is at most the session's context, which is also the default. *best (NULL when not
  * wanted) is the index of the largest. Otherwise as shrink_session_embed. [handle], for both */
 shrink_code shrink_session_classify(

@@ -44,6 +44,7 @@ public func shrink_model_get_entry(
         if entry.kind.isIncremental { result.flags |= UInt32(SHRINK_ENTRY_HAS_STATE) }
         if entry.kind.hasRowPerToken { result.flags |= UInt32(SHRINK_ENTRY_ROW_PER_TOKEN) }
         if entry.scores == .sigmoid { result.flags |= UInt32(SHRINK_ENTRY_SCORES_SIGMOID) }
+        if entry.scores == .value { result.flags |= UInt32(SHRINK_ENTRY_SCORES_VALUE) }
         try fill(info, result)
     }
 }

@@ -51,6 +51,9 @@ public enum DataColumn: Sendable, Equatable, CustomStringConvertible {
     case name(String)
     case number(Int)
 
+    /// As people write it: digits are a number.
+    public init(_ text: String) { self = Int(text).map(DataColumn.number) ?? .name(text) }
+
     public var description: String {
         switch self {
         case .name(let name): "\"\(name)\""

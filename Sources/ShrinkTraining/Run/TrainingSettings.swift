@@ -99,7 +99,7 @@ public struct TrainingSettings: Sendable {
         guard limit <= maximumTokens else {
             throw TrainingError(.badRecipe, "", "max-tokens is \(limit), but the model takes \(maximumTokens) tokens at most")
         }
-        func column(_ name: String) -> DataColumn? { recipe.text(name).map { text in Int(text).map(DataColumn.number) ?? .name(text) } }
+        func column(_ name: String) -> DataColumn? { recipe.text(name).map { DataColumn($0) } }
         var data = TaskData(objective, files: recipe.texts("data") ?? [], maximumTokens: limit)
         data.validationFiles = recipe.texts("validation-data") ?? []
         data.validationShare = recipe.number("validation-share") ?? data.validationShare

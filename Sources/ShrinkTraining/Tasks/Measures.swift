@@ -15,16 +15,13 @@ struct PerplexityMeasure: Measure {
     var results: [(name: String, value: Double)] { [("perplexity", exp(sum))] }
 }
 
-/// The most probable classes against the right ones: the share that is right, and the mean over the classes of the harmonic mean of
-/// precision and recall (macro-F1; a class that neither occurs nor is predicted is left out). Rows with a negative label do not count.
+/// The most probable classes against the right ones: accuracy and macro-F1. Rows with a negative label do not count.
 struct ClassMeasure: Measure {
     let output: String
     let labels: String
     /// Before the names of the figures.
     var prefix = ""
-    private var hits: [Int] = []
-    private var predicted: [Int] = []
-    private var actual: [Int] = []
+    private var agreement: ClassAgreement?
 
     init(_ output: String, labels: String = "labels", prefix: String = "") {
         self.output = output
@@ -36,27 +33,18 @@ struct ClassMeasure: Measure {
 
     mutating func add(_ outputs: [String: HostTensor], _ batch: TrainingBatch) {
         guard let logits = outputs[output], let labels = batch.inputs.integers[labels] else { return }
-        if hits.isEmpty {
-            hits = [Int](repeating: 0, count: logits.width)
-            predicted = hits
-            actual = hits
-        }
+        var sums = agreement ?? ClassAgreement(classes: logits.width)
         for (row, label) in labels.enumerated() where label >= 0 {
             let values = logits.row(row)
             guard let best = values.indices.max(by: { values[$0] < values[$1] }) else { continue }
-            predicted[best] += 1
-            actual[Int(label)] += 1
-            if best == Int(label) { hits[best] += 1 }
+            sums.add(predicted: best, actual: Int(label))
         }
+        agreement = sums
     }
 
     var results: [(name: String, value: Double)] {
-        let count = actual.reduce(0, +)
-        let scores = hits.indices.filter { predicted[$0] + actual[$0] > 0 }.map { 2 * Double(hits[$0]) / Double(predicted[$0] + actual[$0]) }
-        return [
-            (prefix + "accuracy", Double(hits.reduce(0, +)) / Double(max(count, 1))),
-            (prefix + "f1", scores.reduce(0, +) / Double(max(scores.count, 1))),
-        ]
+        let agreement = agreement ?? ClassAgreement(classes: 0)
+        return [(prefix + "accuracy", agreement.accuracy), (prefix + "f1", agreement.macroF1)]
     }
 }
 

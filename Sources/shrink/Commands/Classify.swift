@@ -7,8 +7,8 @@ struct Classify: ParsableCommand {
         abstract: "Label texts, or every token of them.",
         discussion: """
             One line for each text: the likeliest label, tab, probability. With --json: {"text": …, "pair": … (when given), \
-            "label": …, "scores": {label: probability}}. Probabilities add up to 1, except for models with one label or \
-            with several that may hold together (sigmoid). Special tokens spelled out in a text count as plain text. \
+            "label": …, "scores": {label: probability}}. Probabilities add up to 1, except for models with labels that may \
+            hold together (sigmoid); a regression has its value in their place. Special tokens spelled out in a text count as plain text. \
             For models that label tokens: token, tab, label, tab, probability, and an empty line after each text; \
             with --json: {"text": …, "tokens": [{"token": …, "label": …, "score": …}]}.
             """)
@@ -30,7 +30,11 @@ struct Classify: ParsableCommand {
 
     private func classify(_ text: String, _ model: any TextModel) throws {
         let (logits, wasCut) = try model.row(.classify, text, pair: pair)
-        let scores = model.scores == .sigmoid ? logits.map { 1 / (1 + exp(-Double($0))) } : Classify.softmax(logits)
+        let scores = switch model.scores {
+        case .softmax: Classify.softmax(logits)
+        case .sigmoid: logits.map { 1 / (1 + exp(-Double($0))) }
+        case .value: logits.map(Double.init)
+        }
         let best = scores.indices.max { scores[$0] < scores[$1] } ?? 0
         if options.json {
             var members: [(String, JSON)] = [("text", .string(text))]

@@ -2,6 +2,7 @@ import ArgumentParser
 import ShrinkCheckpoints
 import ShrinkEvaluation
 import ShrinkJSON
+import ShrinkTraining
 
 struct Eval: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,6 +15,9 @@ struct Eval: ParsableCommand {
 
             --similarity: cosine of sentence embeddings against human scores. With --json: \
             {"spearman": …, "pearson": …, "pairs": …}.
+
+            --classification: the likeliest label of every row against the right one; rows are those of `shrink train`. With \
+            --json: {"accuracy": …, "f1": …, "rows": …}; F1 is the mean over the labels.
             """)
 
     @Argument(help: "A .shrink artifact or a checkpoint.") var model: String
@@ -21,11 +25,20 @@ struct Eval: ParsableCommand {
     @Option(help: "Tokens of a window (default: 2048, or the model's context).") var context: Int?
     @Option(help: "A tab-separated file of score, sentence, sentence; gives the correlation with the scores. A first line whose score is no number is a heading.") var similarity: String?
     @Option(help: "The columns of score, first and second sentence, counted from 1.") var columns = "1,2,3"
+    @Option(help: "A .tsv, .csv or .jsonl file of texts with their labels; gives accuracy and F1.") var classification: String?
+    @Option(help: "--classification: the column of the text, by name or number (default: text).") var textColumn: String?
+    @Option(help: "--classification: the column of the second text of pairs.") var pairColumn: String?
+    @Option(help: "--classification: the column of the label (default: label).") var labelColumn: String?
     @Flag(help: "Skip the checksum of the weights.") var noVerify = false
     @OptionGroup var options: RunOptions
 
     func validate() throws {
-        if (perplexity == nil) == (similarity == nil) { throw ValidationError("Give --perplexity FILE or --similarity FILE.") }
+        guard [perplexity, similarity, classification].count(where: { $0 != nil }) == 1 else {
+            throw ValidationError("Give --perplexity FILE, --similarity FILE or --classification FILE.")
+        }
+        if classification == nil, textColumn != nil || pairColumn != nil || labelColumn != nil {
+            throw ValidationError("--text-column, --pair-column and --label-column are for --classification.")
+        }
         if let context, context < 2 { throw ValidationError("--context must be at least 2.") }
         _ = try columnNumbers()
     }
@@ -42,6 +55,37 @@ struct Eval: ParsableCommand {
         let model = try TextModels.open(self.model, threads: options.threadCount, verify: !noVerify)
         if let perplexity { try measurePerplexity(model, perplexity) }
         if let similarity { try measureSimilarity(model, similarity) }
+        if let classification { try measureClassification(model, classification) }
+    }
+
+    private func measureClassification(_ model: any TextModel, _ path: String) throws {
+        guard let limit = model.maximumTokens(.classify), model.scores != .value else {
+            throw CommandFailure("\(self.model): the model does not classify texts; `shrink inspect` tells what it can")
+        }
+        let columns = [textColumn ?? "text", labelColumn ?? "label"] + (pairColumn.map { [$0] } ?? [])
+        let reader = try RowReader(path: path, columns: columns.map { DataColumn($0) }, badRows: BadRows(maximumShare: 0))
+        let progress = Progress("classification", quiet: options.quiet)
+        var agreement: ClassAgreement?, cut = 0
+        while let fields = try reader.next() {
+            try progress.update(reader.consumed, reader.byteCount)
+            let (logits, wasCut) = try model.row(.classify, fields[0].text, pair: fields.count > 2 ? fields[2].text : nil)
+            if wasCut { cut += 1 }
+            guard let right = logits.indices.first(where: { model.label($0) == fields[1].text }) else {
+                let known = logits.indices.prefix(20).map(model.label).joined(separator: ", ")
+                throw CommandFailure("\(path), line \(reader.line): the model has no label \"\(fields[1].text.prefix(40))\"; it has \(known)")
+            }
+            var sums = agreement ?? ClassAgreement(classes: logits.count)
+            sums.add(predicted: logits.indices.max { logits[$0] < logits[$1] } ?? 0, actual: right)
+            agreement = sums
+        }
+        guard let agreement else { throw CommandFailure("\(path): there are no rows to classify") }
+        progress.finish("\(agreement.count) rows")
+        if cut > 0, !options.quiet { Output.message("note: \(cut) texts were cut to \(limit) tokens") }
+        if options.json {
+            Output.json([("accuracy", .number(agreement.accuracy)), ("f1", .number(agreement.macroF1)), ("rows", .integer(agreement.count))])
+        } else {
+            Output.line("accuracy \(Format.decimal(agreement.accuracy * 100, 2)) %, F1 \(Format.decimal(agreement.macroF1 * 100, 2)) %, \(agreement.count) rows")
+        }
     }
 
     private func measurePerplexity(_ model: any TextModel, _ path: String) throws {

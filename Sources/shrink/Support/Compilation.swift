@@ -32,7 +32,7 @@ struct Compilation {
                 PackedModel.EntryPoint(
                     kind: kind, graph: graph, output: output,
                     maximumTokens: kind.isIncremental ? min(positions, Compilation.maximumStepTokens) : min(positions, model.maximumInputTokens),
-                    scores: kind == .classify && model.labelsAreIndependent ? .sigmoid : .softmax))
+                    scores: kind == .classify ? model.scores : .softmax))
         }
         do {
             packed = try PackedModel(
@@ -41,6 +41,14 @@ struct Compilation {
         } catch let error as PackingError {
             throw CommandFailure("\(model.files.first?.path ?? ""): \(error); --context makes a long context shorter")
         }
+    }
+}
+
+extension ImportedModel {
+    /// What the outputs of its labels are.
+    var scores: EntryRecord.Scores {
+        if case .regression = task { return .value }
+        return labelsAreIndependent ? .sigmoid : .softmax
     }
 }
 

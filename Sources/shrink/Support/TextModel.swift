@@ -137,7 +137,7 @@ final class CheckpointTextModel: TextModel {
         self.threads = HostThreads(threads)
     }
 
-    var scores: EntryRecord.Scores { model.labelsAreIndependent ? .sigmoid : .softmax }
+    var scores: EntryRecord.Scores { model.scores }
 
     func maximumTokens(_ kind: EntryRecord.Kind) -> Int? {
         guard model.graph.output(named: kind.graphOutput) != nil else { return nil }

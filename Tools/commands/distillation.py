@@ -108,9 +108,9 @@ def interruption(t):
     process.communicate()
     t.works("it goes on to its end", "distill", "--resume", "stopped", "--quiet", seconds=60)
     t.check("to the same bits and metrics", tensors(t, "stopped") == tensors(t, "whole") and metrics(f"{t.directory}/stopped") == metrics(f"{t.directory}/whole"))
-    t.works("the recorded recipe distils again", "distill", "--recipe", "whole/recipe.yaml", "-o", "again", "--quiet", seconds=60)
-    t.check("to the same bits", tensors(t, "again") == tensors(t, "whole"))
-    for run in ("whole", "stopped", "again"):
+    t.works("the recorded recipe distils again", "distill", "--recipe", "whole/recipe.yaml", "-o", "distilled-again", "--quiet", seconds=60)
+    t.check("to the same bits", tensors(t, "distilled-again") == tensors(t, "whole"))
+    for run in ("whole", "stopped", "distilled-again"):
         shutil.rmtree(f"{t.directory}/{run}")
 
 

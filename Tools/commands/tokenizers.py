@@ -37,8 +37,8 @@ def check(t):
                 len(result.objects) == 1 and set(result.objects[0]) == KEYS and result.objects[0]["vocabulary"] == 500 and result.err == b"", result)
         t.check("its files and no others", list(content(t, kind)) == files, content(t, kind).keys())
         t.check("they are JSON with 500 tokens", len(json.loads(content(t, kind)["tokenizer.json"])["model"]["vocab"]) == 500)
-        t.works("train on the same text, compressed", *TRAIN, "text.gz", "-o", "again", "--kind", kind, "--vocabulary-size", 500, "--quiet")
-        t.check("the same bytes", {name: content(t, "again")[name] for name in files} == content(t, kind))
+        t.works("train on the same text, compressed", *TRAIN, "text.gz", "-o", "same-text", "--kind", kind, "--vocabulary-size", 500, "--quiet")
+        t.check("the same bytes", {name: content(t, "same-text")[name] for name in files} == content(t, kind))
     result = t.works("a vocabulary that the text does not fill", *TRAIN, "text.txt", "-o", "full", "--kind", "bpe", "--vocabulary-size", 100_000)
     t.check("it says so", "note: the text gives only" in result.message, result)
 

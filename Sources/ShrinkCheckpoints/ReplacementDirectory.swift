@@ -56,7 +56,12 @@ public final class ReplacementDirectory {
         } else {
             // File systems that cannot exchange: for a moment there is nothing under the name.
             let old = stagingPath + ".old"
-            guard rename(path, old) == 0, rename(stagingPath, path) == 0 else { throw failure() }
+            guard rename(path, old) == 0 else { throw failure() }
+            guard rename(stagingPath, path) == 0 else {
+                let failure = failure()
+                rename(old, path)
+                throw failure
+            }
             Self.remove(old)
         }
         isCommitted = true

@@ -11,7 +11,8 @@ public enum Program {
     /// Until 1.0 the reader takes exactly this version; from 1.0 on it reads every older one.
     public static let majorVersion: UInt16 = 0
     /// 0.2: shares of quantized attention have 16 bits (`attention_q8` of the kernels).
-    /// 0.3: `recurrent` and `concatenate`, carried state, programs without a longest context.
+    /// 0.3: `recurrent` and `concatenate`, carried state, programs without a longest context; shares of attention are
+    /// those of powers of two, against the largest step of a value; a shorter GELU.
     public static let minorVersion: UInt16 = 3
 
     /// Output channels that lie together in packed weights; see `shrink_kernels.h`.
@@ -55,7 +56,7 @@ public struct ProgramHeader: Equatable, Sendable {
 public enum TensorStorage: UInt8, Sendable {
     /// `offset` bytes into the `weights` entry; constant.
     case weights = 0
-    /// `rows` is the number of tokens of the step; starts at `offset` × (token capacity of the session).
+    /// `rows` is the number of tokens of the step; `offset` bytes into what each token has in the arena.
     case tokens = 1
     /// A fixed number of rows, `offset` bytes into the fixed part of the arena.
     case fixed = 2

@@ -34,6 +34,8 @@ public struct ImportedModel: Sendable {
     public internal(set) var directory: String?
     /// How hidden states become a vector, where files say so.
     var pooling: SentencePooling?
+    /// `pooling` in words, for those who must know whether it is the same.
+    public var poolingDescription: String { pooling.map { "\($0.kind) \($0.normalizes)" } ?? "" }
     /// The shape of a model that was read from a GGUF file, whose tensors have other names and orders.
     var ggufConfiguration: LlamaConfig?
     /// Tensors that no output needs, but that are saved with the others.

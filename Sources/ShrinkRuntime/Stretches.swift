@@ -10,12 +10,15 @@ extension InstructionDecoder {
     func markStretches(_ instructions: UnsafeMutablePointer<DecodedInstruction>) {
         var first = 0
         for i in 0..<Int(plan.entry.instructionCount) {
-            var joins = i > first && isByToken(i) && isByToken(first)
+            var joins = i > first && i - first < Self.longestStretch && isByToken(i) && isByToken(first)
             for earlier in first..<i where joins && (waits(i, for: earlier) || waits(earlier, for: i)) { joins = false }
             instructions[i].follows = joins
             if !joins { first = i }
         }
     }
+
+    /// Pairs of its instructions are compared whenever a session is made.
+    private static let longestStretch = 128
 
     private func record(_ index: Int) -> InstructionRecord? { program.instruction(Int(plan.entry.firstInstruction) + index) }
 

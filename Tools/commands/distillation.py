@@ -81,6 +81,14 @@ def caches(t):
     t.refuses("a cache of another teacher", BAD_INPUT, ["teacher-training.cache", "another teacher"], "distill", "other", *again[2:])
     t.refuses("a cache of other data", BAD_INPUT, ["teacher-training.cache", "other data"], *again, "--data", "more.txt")
     t.refuses("a cache without what a loss asks for", BAD_INPUT, ["teacher-training.cache", "hidden:1"], *again, "--losses", "cosine,hidden")
+    shutil.rmtree(f"{t.directory}/other")
+    shutil.copytree(f"{t.directory}/bert", f"{t.directory}/other")
+    os.makedirs(f"{t.directory}/other/1_Pooling", exist_ok=True)
+    write(f"{t.directory}/other/modules.json", json.dumps([
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]).encode())
+    write(f"{t.directory}/other/1_Pooling/config.json", json.dumps({"word_embedding_dimension": 32, "pooling_mode_cls_token": True}).encode())
+    t.refuses("a cache of a teacher that pools otherwise", BAD_INPUT, ["teacher-training.cache", "another teacher"], "distill", "other", *again[2:])
     for place in (0, len(whole) // 2, len(whole) - 150):
         damaged = bytearray(whole)
         damaged[place] ^= 8

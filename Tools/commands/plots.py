@@ -47,6 +47,11 @@ def check(t):
             and result.objects[0]["bytes"] == os.path.getsize(f"{t.directory}/plot.html") and result.objects[0]["lines"] == 44, result)
     path = f"{t.directory}/runs/first/metrics.jsonl"
     sound = open(path, "rb").read()
+    os.makedirs(f"{t.directory}/runs/far")
+    write(f"{t.directory}/runs/far/metrics.jsonl", b'{"step":1125899906842623,"loss":1}\n')
+    t.works("a plot of one step far out ends", "plot", "runs/far", "-o", "far.svg", seconds=10)
+    write(f"{t.directory}/runs/far/metrics.jsonl", b'{"step":9007199254740991,"loss":1}\n')
+    t.check("and of one that no run has", t.run("plot", "runs/far", "-o", "far.svg", seconds=10).code == 65)
     write(path, sound + b'{"step":41,"lo')
     result = t.works("plot a run that is writing a line", "plot", "runs/first", "--max-bad-lines", "0")
     t.check("it says nothing about that", result.err == b"", result)

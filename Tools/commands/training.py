@@ -130,7 +130,7 @@ def interruptions(t):
     expected, lines = tensors(t, "whole"), metrics(f"{t.directory}/whole")
     source = random.Random(time.time_ns())
     for number in (signal.SIGINT, signal.SIGKILL):
-        run, stops = f"stopped-{number.name}", sorted(source.sample(range(5, 290), 3))
+        run, stops = f"stopped-{number.name}", [source.randrange(first, first + 60) for first in (5, 110, 215)]
         for index, stop in enumerate(stops):
             process = t.start(*(settings + ["-o", run] if index == 0 else ["train", "--resume", run, "--quiet", "--threads", str(1 + index % 2)]))
             reached = wait_for_lines(f"{t.directory}/{run}/metrics.jsonl", stop, process)
@@ -160,6 +160,13 @@ def interruptions(t):
     t.check("tells what it came to", result.objects[0]["steps"] == 300, result)
     changed = read(f"{t.directory}/train.txt")
     write(f"{t.directory}/train.txt", changed + b"one more line\n")
+    t.works("another model in the place of the first", "train", "--config", "llama/config.json", "--tokenizer", "llama", "--objective", "causal-lm", "--data", "train.txt",
+            "--max-tokens", "32", *LOOP, "--steps", "1", "--seed", "9", "-o", "other", "--quiet")
+    model = read(f"{t.directory}/llama/model.safetensors")
+    shutil.copy(f"{t.directory}/other/last/model.safetensors", f"{t.directory}/llama/model.safetensors")
+    t.refuses("a run whose first model has changed", BAD_INPUT, ["whole", "has changed"], "train", "--resume", "whole", "--quiet")
+    write(f"{t.directory}/llama/model.safetensors", model)
+    shutil.rmtree(f"{t.directory}/other")
     t.refuses("a run whose data has changed", BAD_INPUT, ["training.tokens", "other data"], "train", "--resume", "whole", "--quiet")
     write(f"{t.directory}/train.txt", changed)
     shutil.rmtree(f"{t.directory}/whole")

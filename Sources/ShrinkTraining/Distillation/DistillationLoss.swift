@@ -66,10 +66,12 @@ private struct DistillationWriter {
         var terms: [ValueID] = []
         switch loss.kind {
         case .softTargets(let temperature, let skew, let top):
-            let logits = try outputs(output).student, classes = student[logits].type.width ?? 0
+            let (logits, known) = try outputs(output), classes = student[logits].type.width ?? 0
             let function: Loss.Function = top == nil ? .softTargets : .topTargets
-            let target: TeacherTarget = top.map { .top(output, count: min($0, classes), temperature: temperature) } ?? .output(output)
-            terms = [try rows(Loss(function, temperature: temperature, skew: skew), logits, target, width: top.map { 2 * min($0, classes) + 1 } ?? classes, loss.name)]
+            // Neither model may have fewer.
+            let top = top.map { min($0, classes, known) }
+            let target: TeacherTarget = top.map { .top(output, count: $0, temperature: temperature) } ?? .output(output)
+            terms = [try rows(Loss(function, temperature: temperature, skew: skew), logits, target, width: top.map { 2 * $0 + 1 } ?? classes, loss.name)]
         case .output(let metric):
             let (value, width) = try outputs(output)
             terms = [try compare(value, .output(output), width: width, metric, loss.name, projection: output)]

@@ -65,7 +65,9 @@ public struct DistillationSettings: Sendable {
         for key in Self.shared { reader.recipe[key.name] = training.recipe[key.name] }
         if case .layers = student { _ = reader.text("layer-choice", default: "spread") } else { try reader.refuse(["layer-choice"], "is for a number of student-layers") }
 
-        let losses = try Self.losses(reader.text("losses", default: Self.standardLosses(training.objective)), training.objective)
+        isUnlabelled = reader.flag("unlabelled", default: training.objective == .sentenceEmbedding)
+        let standard = isUnlabelled && training.objective != .sentenceEmbedding ? "soft=1" : Self.standardLosses(training.objective)
+        let losses = try Self.losses(reader.text("losses", default: standard), training.objective)
         self.losses = losses
         func has(_ names: LossName...) -> Bool { losses.contains { names.contains($0.name) } }
         if has(.soft) {
@@ -96,7 +98,6 @@ public struct DistillationSettings: Sendable {
             (cacheNumbers, cache) = (.float16, nil)
             try reader.refuse(["cache", "cache-numbers"], "is for the teacher-runtime cache")
         }
-        isUnlabelled = reader.flag("unlabelled", default: training.objective == .sentenceEmbedding)
         if isUnlabelled, has(.hard) { throw refuse("the loss hard needs labels, which unlabelled says are not there") }
         if !isUnlabelled, training.objective == .sentenceEmbedding { throw refuse("students of the objective sentence-embedding learn from texts alone: unlabelled cannot be false") }
         recipe = reader.recipe

@@ -214,8 +214,11 @@ extension CachedTeacher {
                 tokens[example] = UInt32(length)
                 for value in values {
                     guard let tensor = targets[value.name] else { throw TrainingError(.mismatch, "", "the teacher gave no \(value.name)") }
-                    let first = sequence * (tensor.buffer.count / inputs.batch)
-                    try append(tensor.buffer[first..<first + value.rows(length) * value.width], value, to: &packed)
+                    let count = value.rows(length) * value.width, all = tensor.buffer.count / inputs.batch
+                    guard tensor.width == value.width, count <= all else {
+                        throw TrainingError(.mismatch, "", "the teacher's \(value.name) has the shape \(tensor.shape), \(value.width) numbers a row are needed")
+                    }
+                    try append(tensor.buffer[sequence * all..<sequence * all + count], value, to: &packed)
                 }
             }
             try packed.withUnsafeBytes(write)

@@ -45,12 +45,14 @@ struct PlotAxis: Equatable {
         let power = Self.power(exponent), fraction = (high - low) / Double(count) / power
         let factor: Double = fraction < 1.5 ? 1 : fraction < 3.5 ? 2 : fraction < 7.5 ? 5 : 10
         let step = factor * power
-        var multiple = (low / step).rounded(.up)
-        while multiple * step <= high {
+        let first = (low / step).rounded(.up)
+        // Counted in whole numbers: what adds 1 to a number of 2^53 stays where it is.
+        for index in 0...4 * count {
+            let multiple = first + Double(index)
+            if multiple * step > high { break }
             // A product of whole numbers, or a quotient, is nearer to the decimal than a product with 0.1.
             let value = exponent < 0 ? multiple * factor / Self.power(-exponent) : multiple * step
             ticks.append(Tick(value: value, label: Self.label(value, step: step, largest: max(abs(low), abs(high)))))
-            multiple += 1
         }
     }
 

@@ -70,7 +70,7 @@ public struct RunMetrics: Sendable {
         case .success(let json): line = json
         case .failure(let error): throw .unreadable("\(error)")
         }
-        guard let step = line["step"]?.int, 0..<(1 << 53) ~= step else { throw .wrong("has no \"step\" that is a whole number from 0") }
+        guard let step = line["step"]?.int, 0..<(1 << 50) ~= step else { throw .wrong("has no \"step\" that is a whole number from 0") }
         var values: [(Metric, Double)] = []
         func number(_ json: JSON, _ name: String) throws(LineError) -> Double {
             if json == .null { return .nan }

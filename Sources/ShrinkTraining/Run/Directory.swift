@@ -33,20 +33,6 @@ enum Directory {
         rmdir(path)
     }
 
-    /// Gives a directory that is complete its name, and brings that to the disk.
-    static func rename(_ old: String, to new: String) throws(CheckpointError) {
-        synchronize(old)
-        guard Glibc.rename(old, new) == 0 else { throw failure(new, "cannot be written") }
-        synchronize(new.lastIndex(of: "/").map { String(new[..<$0]) } ?? ".")
-    }
-
-    private static func synchronize(_ path: String) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
-        guard descriptor >= 0 else { return }
-        fsync(descriptor)
-        close(descriptor)
-    }
-
     private static func failure(_ path: String, _ what: String) -> CheckpointError {
         let code = errno
         return CheckpointError(

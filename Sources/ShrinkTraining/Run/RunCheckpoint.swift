@@ -29,23 +29,15 @@ public struct RunCheckpoints {
     /// - Throws: `CheckpointError`, such as `diskFull`.
     public func write(_ state: TrainingState, _ parameters: ParameterTable, _ optimizer: Optimizer) throws {
         precondition(optimizer.stepCount == state.step)
-        let name = name(state.step), temporary = "\(path)/.\(name).new"
-        Directory.remove(temporary)
-        try Directory.make(temporary)
-        do {
-            let weights = try write([("", parameters)], to: temporary + "/weights.safetensors")
-            let moments = try write(optimizer.state.enumerated().map { ("moment\($0 + 1):", $1) }, to: temporary + "/optimizer.safetensors")
-            let members = [("version", .integer(Self.version))] + state.json
-                + [("weights_sha256", .string(weights)), ("optimizer_sha256", .string(moments))]
-            let digest = Self.digest(of: Array(Self.text(members).utf8))
-            try ReplacementFile.write(Array((Self.text(members + [("sha256", .string(digest))]) + "\n").utf8), to: temporary + "/state.json")
-        } catch {
-            Directory.remove(temporary)
-            throw error
-        }
-        // One that is there for this step is a damaged one, or the same.
-        Directory.remove("\(path)/\(name)")
-        try Directory.rename(temporary, to: "\(path)/\(name)")
+        // One that is there for this step, before its validation or damaged, is exchanged for the new one.
+        let directory = try ReplacementDirectory(path: "\(path)/\(name(state.step))", replacing: ["weights.safetensors", "optimizer.safetensors", "state.json"])
+        let weights = try write([("", parameters)], to: directory.stagingPath + "/weights.safetensors")
+        let moments = try write(optimizer.state.enumerated().map { ("moment\($0 + 1):", $1) }, to: directory.stagingPath + "/optimizer.safetensors")
+        let members = [("version", .integer(Self.version))] + state.json
+            + [("weights_sha256", .string(weights)), ("optimizer_sha256", .string(moments))]
+        let digest = Self.digest(of: Array(Self.text(members).utf8))
+        try ReplacementFile.write(Array((Self.text(members + [("sha256", .string(digest))]) + "\n").utf8), to: directory.stagingPath + "/state.json")
+        try directory.commit()
         for step in steps.filter({ $0 < state.step }).dropFirst(Self.kept - 1) { Directory.remove("\(path)/\(self.name(step))") }
     }
 
@@ -135,7 +127,7 @@ public struct RunCheckpoints {
 
 extension ReplacementFile {
     /// A whole file at once.
-    static func write(_ bytes: [UInt8], to path: String) throws {
+    public static func write(_ bytes: [UInt8], to path: String) throws {
         let file = try ReplacementFile(path: path, expectedByteCount: bytes.count)
         try bytes.withUnsafeBytes { try file.write($0) }
         try file.commit()

@@ -105,13 +105,15 @@ struct Distill: ParsableCommand {
             guard teacher.graph.output(named: objective.output) != nil else {
                 throw CommandFailure("\(settings.teacher): the teacher has no output \(objective.output), which the objective \(objective.rawValue) is about")
             }
-            return (teacher, tokenizer, try TrainedModel(settings, teacher: teacher, tokenizer: tokenizer))
+            let source = try TrainedModel(settings, teacher: teacher, tokenizer: tokenizer)
+            try run.bind(to: [teacher, source.model])
+            return (teacher, tokenizer, source)
         }
         var data = try training.data(maximumTokens: min(source.maximumTokens, teacher.maximumInputTokens))
         data.isUnlabelled = settings.isUnlabelled
         let task = try run.task(data, tokenizer: tokenizer, labels: teacher.labels, badRowShare: training.badRowShare)
-        let threads = HostThreads(run.threads), loopOptions = training.options(exampleCount: task.training.examples.count)
-        let (model, asks) = try run.group.agree {
+        let threads = HostThreads(run.threads)
+        let (model, graph) = try run.group.agree {
             if objective.hasLabels, task.labels != teacher.labels {
                 throw CommandFailure(
                     "\(settings.teacher): the teacher tells \(teacher.labels.joined(separator: ", ")) apart, but the labels of the data are \(task.labels.joined(separator: ", "))")
@@ -121,31 +123,13 @@ struct Distill: ParsableCommand {
             return (model, try task.trainingGraph(model.graph, distillation: distillation))
         }
         let teachers = try run.group.firstThenOthers {
-            try Teachers(settings, teacher, tokenizer, task, asks, run, threads: threads, batchSize: loopOptions.microBatchSize)
+            try Teachers(
+                settings, teacher, tokenizer, task, graph, run, threads: threads,
+                batchSize: training.options(exampleCount: task.training.examples.count).microBatchSize)
         }
-        let loop = try run.group.agree {
-            var graph = asks
-            _ = try PassManager.imitate(training.scheme).run(on: &graph)
-            // What no loss depends on stays as it is.
-            let learnt = graph.extracting(outputs: ["loss"])
-            let parameters = try ParameterTable(reading: learnt.parameters(freezing: training.frozen), of: learnt)
-            let trainer = try Trainer(
-                graph, parameters: parameters, optimizer: training.optimizer, weightDecay: Float(training.weightDecay), recompute: training.recomputation,
-                threads: threads, group: run.group)
-            trainer.targets = { try teachers.training.targets($0, for: $1, examples: $2) }
-            let evaluator = try task.validation.map {
-                try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.studentMeasure, threads: threads)
-            }
-            evaluator?.targets = { try teachers.validation.targets($0, for: $1, examples: $2) }
-            let loop = TrainingLoop(
-                trainer, training: task.training, evaluator: evaluator, score: task.studentScore, options: loopOptions,
-                directory: run.group.isFirst ? run.directory : nil)
-            loop.export = { try model.write(parameters, to: $0) }
-            loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
-            return loop
-        }
-        if run.isResumed, try !loop.restore(), !run.isQuiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
-        return loop
+        return try run.loop(
+            over: graph, model, task, training, measure: task.studentMeasure, score: task.studentScore, threads: threads,
+            targets: ({ try teachers.training.targets($0, for: $1, examples: $2) }, { try teachers.validation.targets($0, for: $1, examples: $2) }))
     }
 }
 
@@ -160,7 +144,12 @@ private struct Teachers {
     ) throws {
         let isInt8 = settings.runtime == .int8
         let fingerprint = try Fingerprint(
-            files: teacher.files.map(\.path), tokenizer: try tokenizer.encodedTables(), settings: ["teacher", isInt8 ? "int8" : "fp32", teacher.configuration.serialized])
+            files: teacher.files.map(\.path), tokenizer: try tokenizer.encodedTables(),
+            settings: [
+                "teacher", isInt8 ? "int8" : "fp32", teacher.configuration.serialized, teacher.poolingDescription,
+                // Classes that the student lacks are left out.
+                "\(student.output(named: settings.training.objective.output).flatMap { student[$0].type.width } ?? 0)",
+            ])
         func live() throws -> LiveTeacher { try LiveTeacher(teacher.graph, for: student, fingerprint: fingerprint, threads: threads) }
         switch settings.runtime {
         case .fp32:

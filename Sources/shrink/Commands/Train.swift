@@ -75,35 +75,18 @@ struct Train: ParsableCommand {
     }
 
     private func prepare(_ run: TrainingRun, _ settings: TrainingSettings) throws -> TrainingLoop {
-        let source = try run.group.agree { try TrainedModel(settings) }
+        let source = try run.group.agree {
+            let source = try TrainedModel(settings)
+            try run.bind(to: [source.model])
+            return source
+        }
         let task = try run.task(
             try settings.data(maximumTokens: source.maximumTokens), tokenizer: source.tokenizer, labels: source.labels(for: settings.objective),
             badRowShare: settings.badRowShare)
-        let loop = try run.group.agree {
+        let (model, graph) = try run.group.agree {
             let model = try source.prepared(for: task, seed: settings.seed, quiet: run.isQuiet || run.isResumed)
-
-            let threads = HostThreads(run.threads)
-            var graph = try task.trainingGraph(model.graph)
-            _ = try PassManager.imitate(settings.scheme).run(on: &graph)
-            let parameters = try ParameterTable(reading: graph.parameters(freezing: settings.frozen), of: graph)
-            let loopOptions = settings.options(exampleCount: task.training.examples.count)
-            if loopOptions.patience != nil, task.validation == nil {
-                throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
-            }
-            let trainer = try Trainer(
-                graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
-                threads: threads, group: run.group)
-            let evaluator = try task.validation.map {
-                try Evaluator(graph, parameters: parameters, set: $0, batchSize: loopOptions.microBatchSize, measure: task.measure, threads: threads)
-            }
-            let loop = TrainingLoop(
-                trainer, training: task.training, evaluator: evaluator, score: task.score, options: loopOptions,
-                directory: run.group.isFirst ? run.directory : nil)
-            loop.export = { try model.write(parameters, to: $0) }
-            loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
-            return loop
+            return (model, try task.trainingGraph(model.graph))
         }
-        if run.isResumed, try !loop.restore(), !run.isQuiet { Output.message("note: \(run.directory.path) has no checkpoint yet; it starts at the beginning") }
-        return loop
+        return try run.loop(over: graph, model, task, settings, measure: task.measure, score: task.score, threads: HostThreads(run.threads))
     }
 }

@@ -1,8 +1,11 @@
 import CShrinkMachine
+import Glibc
+import ShrinkCheckpoints
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkJSON
 import ShrinkModels
+import ShrinkPasses
 import ShrinkTokenizers
 import ShrinkTraining
 
@@ -77,6 +80,57 @@ struct TrainingRun {
                     }
                 }, progress: progress.update)
         }
+    }
+
+    /// Makes sure that a run goes on with the models that it began with: what is frozen, and what a teacher says, is read from them.
+    func bind(to models: [ImportedModel]) throws {
+        guard group.isFirst else { return }
+        let print = try Fingerprint(
+            files: models.flatMap(\.files).map(\.path), tokenizer: [],
+            settings: models.map { $0.configuration.serialized + $0.poolingDescription }).description
+        let path = directory.dataPath + "/models.sha256"
+        guard isResumed, access(path, F_OK) == 0 else { return try ReplacementFile.write(Array((print + "\n").utf8), to: path) }
+        let file = try MappedFile(path: path)
+        guard withExtendedLifetime(file, { file.bytes.elementsEqual((print + "\n").utf8) }) else {
+            throw CommandFailure(
+                "\(directory.path): the model that it started from or its teacher has changed since; bring it back, or start a new run")
+        }
+    }
+
+    /// The loop that trains what the graph's `loss` depends on, as it goes on or begins.
+    ///
+    /// - Parameters:
+    ///   - graph: of `model`, with losses.
+    ///   - targets: a teacher's values for the graph's inputs named `teacher:…`, in training and in validation.
+    func loop(
+        over graph: Graph, _ model: TrainedModel, _ task: TrainingTask, _ settings: TrainingSettings, measure: any Measure, score: Score,
+        threads: HostThreads, targets: (training: BatchTargets, validation: BatchTargets)? = nil
+    ) throws -> TrainingLoop {
+        let loop = try group.agree {
+            let options = settings.options(exampleCount: task.training.examples.count)
+            if options.patience != nil, task.validation == nil {
+                throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
+            }
+            var graph = graph
+            _ = try PassManager.imitate(settings.scheme).run(on: &graph)
+            let learnt = graph.extracting(outputs: ["loss"])
+            let parameters = try ParameterTable(reading: learnt.parameters(freezing: settings.frozen), of: learnt)
+            let trainer = try Trainer(
+                graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
+                threads: threads, group: group)
+            trainer.targets = targets?.training
+            let evaluator = try task.validation.map {
+                try Evaluator(graph, parameters: parameters, set: $0, batchSize: options.microBatchSize, measure: measure, threads: threads)
+            }
+            evaluator?.targets = targets?.validation
+            let loop = TrainingLoop(
+                trainer, training: task.training, evaluator: evaluator, score: score, options: options, directory: group.isFirst ? directory : nil)
+            loop.export = { try model.write(parameters, to: $0) }
+            loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
+            return loop
+        }
+        if isResumed, try !loop.restore(), !isQuiet { Output.message("note: \(directory.path) has no checkpoint yet; it starts at the beginning") }
+        return loop
     }
 
     /// Trains to the end and tells how it went.

@@ -3,7 +3,6 @@ import Glibc
 import ShrinkCompute
 import ShrinkGraph
 import ShrinkModels
-import ShrinkPasses
 import ShrinkTokenizers
 import ShrinkTraining
 
@@ -66,14 +65,7 @@ struct Distill: ParsableCommand {
     @OptionGroup var options: RunOptions
 
     func validate() throws {
-        if resume != nil {
-            var given = Recipe(keys: DistillationSettings.keys)
-            apply(to: &given)
-            let isGiven = DistillationSettings.keys.contains { given[$0.name] != nil } || output != nil || recipe != nil
-            if isGiven { throw ValidationError("With --resume, all settings are those of the run; give --threads, --json and --quiet only.") }
-        } else if output == nil {
-            throw ValidationError("Give a directory for the run with --output, or one to go on with with --resume.")
-        }
+        try TrainingRun.validate(output: output, recipe: recipe, resume: resume, keys: DistillationSettings.keys, apply: apply)
     }
 
     private func apply(to recipe: inout Recipe) {

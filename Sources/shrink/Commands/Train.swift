@@ -1,8 +1,6 @@
 import ArgumentParser
 import ShrinkCompute
-import ShrinkGraph
 import ShrinkModels
-import ShrinkPasses
 import ShrinkTokenizers
 import ShrinkTraining
 
@@ -47,14 +45,7 @@ struct Train: ParsableCommand {
     @OptionGroup var options: RunOptions
 
     func validate() throws {
-        if resume != nil {
-            var given = Recipe(keys: TrainingSettings.keys)
-            apply(to: &given)
-            let isGiven = TrainingSettings.keys.contains { given[$0.name] != nil } || output != nil || recipe != nil
-            if isGiven { throw ValidationError("With --resume, all settings are those of the run; give --threads, --json and --quiet only.") }
-        } else if output == nil {
-            throw ValidationError("Give a directory for the run with --output, or one to go on with with --resume.")
-        }
+        try TrainingRun.validate(output: output, recipe: recipe, resume: resume, keys: TrainingSettings.keys, apply: apply)
     }
 
     private func apply(to recipe: inout Recipe) {

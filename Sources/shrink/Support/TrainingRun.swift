@@ -1,3 +1,4 @@
+import ArgumentParser
 import CShrinkMachine
 import Glibc
 import ShrinkCheckpoints
@@ -22,6 +23,18 @@ struct TrainingRun {
 
     var threads: Int { options.threads ?? group.threadCount(cores: RunOptions.cores, usable: Int(shrink_machine_cpu_count())) }
     var isQuiet: Bool { options.quiet || !group.isFirst }
+
+    /// Either a new run with its directory, or one to go on with, whose settings stand.
+    static func validate(output: String?, recipe: String?, resume: String?, keys: [RecipeKey], apply: (inout Recipe) -> Void) throws {
+        if resume != nil {
+            var given = Recipe(keys: keys)
+            apply(&given)
+            let isGiven = keys.contains { given[$0.name] != nil } || output != nil || recipe != nil
+            if isGiven { throw ValidationError("With --resume, all settings are those of the run; give --threads, --json and --quiet only.") }
+        } else if output == nil {
+            throw ValidationError("Give a directory for the run with --output, or one to go on with with --resume.")
+        }
+    }
 
     /// Begins a run, or opens one to go on with.
     ///

@@ -1,4 +1,7 @@
-"""Prints size, quality and speed of two checkpoints and their artifacts; called by Tools/quickstart."""
+"""Prints size, quality and speed of checkpoints and their artifacts; called by Tools/quickstart.
+
+quickstart-table.py SHRINK [KIND NAME CHECKPOINT ARTIFACT TEXT CONTEXT]…, KIND language-model or encoder.
+"""
 import json
 import os
 import subprocess
@@ -6,24 +9,25 @@ import sys
 import tempfile
 import time
 
-shrink, minilm, minilm_artifact, smollm, smollm_artifact = sys.argv[1:]
-samples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Samples", "text")
-sentences = os.path.join(samples, "sentences.txt")
+shrink, *models = sys.argv[1:]
 
 
 def ask(*arguments):
-    quiet = [] if arguments[0] == "inspect" else ["--quiet"]
-    output = subprocess.run([shrink, *arguments, "--json", *quiet], check=True, stdout=subprocess.PIPE).stdout
+    output = subprocess.run([shrink, *arguments, "--json", "--quiet"], check=True, stdout=subprocess.PIPE).stdout
     return [json.loads(line) for line in output.splitlines()]
 
 
 def size(path):
-    return os.path.getsize(path) / 2**20
+    return f"{os.path.getsize(path) / 2**20:.1f} MiB"
 
 
-def embedding_time(model):
-    """Milliseconds for one sentence, without starting the process: many against few."""
-    lines = open(sentences, encoding="utf-8").read().splitlines()
+def size_in_fp32(checkpoint):
+    return f"{ask('inspect', checkpoint)[0]['parameters'] * 4 / 2**20:.1f} MiB"
+
+
+def embedding_time(model, texts):
+    """For one sentence, without starting the process: many against few."""
+    lines = open(texts, encoding="utf-8").read().splitlines()
 
     def seconds(count):
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
@@ -34,33 +38,28 @@ def embedding_time(model):
             return time.monotonic() - start
 
     few, many = 20, 200
-    return min((seconds(many) - seconds(few)) / (many - few) for _ in range(3)) * 1000
+    return f"{min((seconds(many) - seconds(few)) / (many - few) for _ in range(3)) * 1000:.2f} ms a sentence"
 
 
-text = os.path.join(samples, "prose.txt")
-agreement = ask("compare", minilm_artifact, minilm, "--texts", sentences)[0]
-before = ask("eval", smollm, "--perplexity", text, "--context", "512")[0]
-after = ask("eval", smollm_artifact, "--perplexity", text, "--context", "512")[0]
-decode = ask("run", smollm_artifact, "--prompt", " ".join(open(text, encoding="utf-8").read().split()[:400]), "--max-tokens", "128")[0]
+def encoder(name, checkpoint, artifact, texts, _):
+    agreement = ask("compare", artifact, checkpoint, "--texts", texts)[0]
+    yield name, "in fp32", size_in_fp32(checkpoint), "the reference", embedding_time(checkpoint, texts)
+    quality = f"cosine {agreement['mean_cosine']:.4f}, same neighbour {agreement['same_nearest_neighbour'] * 100:.1f} %"
+    yield "", "artifact, w8a8", size(artifact), quality, embedding_time(artifact, texts)
 
 
+def language_model(name, checkpoint, artifact, text, context):
+    before, after = (ask("eval", model, "--perplexity", text, "--context", context)[0] for model in (checkpoint, artifact))
+    prompt = " ".join(open(text, encoding="utf-8").read().split()[:int(context) // 4])
+    decode = max(ask("run", artifact, "--prompt", prompt, "--max-tokens", "128")[0]["decode_tokens_per_second"] for _ in range(3))
+    yield name, "in fp32", size_in_fp32(checkpoint), f"perplexity {before['perplexity']:.2f}", f"{before['tokens'] / before['seconds']:.0f} tokens/s in"
+    speed = f"{after['tokens'] / after['seconds']:.0f} tokens/s in, {decode:.0f} out"
+    yield "", "artifact, w8a8", size(artifact), f"perplexity {after['perplexity']:.2f}", speed
 
-def in_fp32(model):
-    return f"{ask('inspect', model)[0]['parameters'] * 4 / 2**20:.1f} MiB"
 
-
-rows = [
-    ("model", "form", "size", "quality", "speed"),
-    ("all-MiniLM-L6-v2", "checkpoint in fp32", in_fp32(minilm), "the reference", f"{embedding_time(minilm):.2f} ms a sentence"),
-    ("", "artifact, w8a8", f"{size(minilm_artifact):.1f} MiB",
-     f"cosine {agreement['mean_cosine']:.4f}, same neighbour {agreement['same_nearest_neighbour'] * 100:.1f} %",
-     f"{embedding_time(minilm_artifact):.2f} ms a sentence"),
-    ("SmolLM2-135M-Instruct", "checkpoint in fp32", in_fp32(smollm), f"perplexity {before['perplexity']:.2f}",
-     f"{before['tokens'] / before['seconds']:.0f} tokens/s in"),
-    ("", "its GGUF file", f"{size(smollm):.1f} MiB", "the same", ""),
-    ("", "artifact, w8a8", f"{size(smollm_artifact):.1f} MiB", f"perplexity {after['perplexity']:.2f}",
-     f"{after['tokens'] / after['seconds']:.0f} tokens/s in, {decode['decode_tokens_per_second']:.0f} out"),
-]
+rows = [("model", "form", "size", "quality", "speed")]
+for kind, *model in zip(*[iter(models)] * 6):
+    rows += (encoder if kind == "encoder" else language_model)(*model)
 widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 print()
 for row in rows:

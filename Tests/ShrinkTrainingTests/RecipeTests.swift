@@ -106,6 +106,9 @@ import Testing
         #expect(problem { $0["objective"] = .text("dreams") }.contains("causal-lm, masked-lm"))
         #expect(problem { $0["data"] = nil }.contains("--data"))
         #expect(problem { $0["seed"] = .integer(-1) }.contains("seed"))
+        #expect(problem { $0["steps"] = .integer(5); $0["warmup"] = .integer(6) }.contains("warmup is 6, more than all the 5 steps"))
+        #expect(problem { $0["whole-words"] = .flag(true) }.contains("masked-lm"))
+        #expect(problem { $0["dtype"] = .text("float8") }.contains("dtype is float8; there are float32, float16"))
     }
 
     @Test func stepsFollowFromEpochsAndExamples() throws {

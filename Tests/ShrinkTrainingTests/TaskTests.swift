@@ -113,13 +113,29 @@ import Testing
         let regression = try task(.regression, "table.tsv", table, in: scratch) { $0.label = .name("score") }
         #expect(try batch(regression, [2, 5]).floats["scores"]!.floats == [2, 5])
         let other = Scratch()
-        let pairs = try task(.sentenceEmbedding, "table.tsv", table, in: other) { $0.label = .name("score"); $0.pair = .name("other"); $0.scoreScale = 4 }
+        let pairs = try task(.sentenceEmbedding, "table.tsv", table, in: other) { $0.label = .name("score"); $0.pair = .name("other"); $0.scoreScale = 16 }
         let inputs = try batch(pairs, [2, 5])
-        #expect(inputs.floats["scores"]!.floats == [0.5, 1.25] && pairs.training.source.count == 12)
+        #expect(inputs.floats["scores"]!.floats == [0.125, 0.3125] && pairs.training.source.count == 12)
         #expect(inputs.batch == 2 && inputs.integers["tokens"]!.count == inputs.integers["second:tokens"]!.count)
         // "the dog" twice, and a longer text.
         let first = inputs.integers["lengths"]!, second = inputs.integers["second:lengths"]!
         #expect(second[0] == second[1] && zip(first, second).allSatisfy { $0 > $1 })
+    }
+
+    @Test func aScoreThatIsNoCosineIsABadRow() throws {
+        #expect(message {
+            _ = try task(.sentenceEmbedding, "a.tsv", "text\tother\tscore\nthe cat\tthe dog\t1\nthe cat\tthe dog\t-2.5\n", in: Scratch()) {
+                $0.label = .name("score")
+                $0.pair = .name("other")
+                $0.scoreScale = 2
+            }
+        }.contains("line 3: the score -2.5, divided by 2.0, is no cosine"))
+    }
+
+    @Test func aLabelThatNoneLearnsIsABadRowOfTheValidation() throws {
+        let scratch = Scratch(), validation = scratch.file("validation.tsv", "text\tlabel\nthe cat\tb\nthe dog\td\n")
+        #expect(message { _ = try task(.sequenceClassification, "table.tsv", table, in: scratch) { $0.validationFiles = [validation] } }
+            .contains("validation.tsv, line 3: the label \"d\" is not one of the 3 known ones"))
     }
 
     @Test func dataThatCannotServeTheObjectiveIsRefused() throws {

@@ -62,8 +62,7 @@ def students_and_losses(t):
 
 def caches(t):
     base = ["distill", "bert", "--objective", "sentence-embedding", "--student-layers", "1", "--data", "texts.txt", *LOOP, "--steps", "8", "--teacher-runtime", "cache"]
-    os.makedirs(f"{t.directory}/cache")
-    t.works("a teacher that runs once", *base, "--cache", "cache", "-o", "first")
+    t.works("a teacher that runs once, into a directory that is made", *base, "--cache", "cache", "-o", "first")
     path = f"{t.directory}/cache/teacher-training.cache"
     whole, status = read(path), os.stat(path)
     t.works("its cache serves again", *base, "--cache", "cache", "-o", "second")
@@ -96,7 +95,7 @@ def caches(t):
         t.refuses(f"a cache with a damaged byte {place}", BAD_INPUT, ["teacher-training.cache", "no sound cache"], *again)
     write(path, whole[:-1])
     t.refuses("a cache that is cut", BAD_INPUT, ["teacher-training.cache", "no sound cache"], *again)
-    t.refuses("a place for caches that is not there", INPUT_OUTPUT, ["no/such"], *base, "--cache", "no/such", "-o", "no", "--quiet")
+    t.refuses("a place for caches that is not there", INPUT_OUTPUT, ["absent/such"], *base, "--cache", "absent/such", "-o", "no", "--quiet")
     for name in ("other", "cache"):
         shutil.rmtree(f"{t.directory}/{name}")
 

@@ -59,6 +59,8 @@ def check(t):
         t.refuses(f"text that is none: {name}", BAD_INPUT, [words[name]], *TRAIN, name, "-o", "refused", "--kind", "wordpiece", "--vocabulary-size", "500", "--quiet")
         os.remove(f"{t.directory}/{name}")
     t.refuses("a file that is not there", NOT_FOUND, ["missing.txt"], *TRAIN, "text.txt", "missing.txt", "-o", "refused", *kind, "--vocabulary-size", "500")
+    t.refuses("a directory with another tokenizer's vocabulary", INPUT_OUTPUT, ["wordpiece has vocab.txt of another"], *TRAIN, "text.txt", "-o", "wordpiece", *kind,
+              "--vocabulary-size", "500", "--quiet")
     t.refuses("a directory as text", INPUT_OUTPUT, ["not a regular file"], *TRAIN, "bpe", "-o", "refused", *kind, "--vocabulary-size", "500")
     for target in ["text.txt", "no/such/place"]:
         t.refuses(f"{target} as output", INPUT_OUTPUT, [target, "cannot be written"], *TRAIN, "text.txt", "-o", target, *kind, "--vocabulary-size", "500")

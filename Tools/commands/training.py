@@ -123,6 +123,27 @@ def recipes(t):
     os.remove(f"{t.directory}/wrong.yaml")
 
 
+def notes(t):
+    """What a person should know though nothing is wrong."""
+    begin = ["train", "bert", "--objective", "sequence-classification", "--batch-size", "4", "--steps", "2"]
+    result = t.works("numbers of columns take a row of names as data", *begin, "--data", "rows.tsv", "--text-column", "1", "--label-column", "3", "-o", "numbered")
+    t.check("which the labels of the new head show", 'has no head for sequence classification yet' in result.message
+            and 'for the labels "bad", "good", "label", "so-so" of the data' in result.message, result)
+    write(f"{t.directory}/other.tsv", b"text\tlabel\n" + b"the cat\tx\nthe dog\ty\n" * 4)
+    result = t.works("a head for other labels", "train", "classify", *begin[2:], "--data", "other.tsv", "-o", "relabelled")
+    t.check("is replaced, and that is said", 'own head is for the labels "bad", "good", "so-so"; made' in result.message and 'for the labels "x", "y"' in result.message, result)
+    result = t.works("too few rows to hold one back", *begin, "--data", "other.tsv", "-o", "few")
+    t.check("are said not to be validated", "nothing is validated" in result.message, result)
+    result = t.works("a learning rate that only harms", "train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "16", "--steps", "12",
+                     "--batch-size", "4", "--learning-rate", "30", "-o", "harmed")
+    t.check("is blamed for it", "no validation was better than that before the first step" in result.message, result)
+    t.works("a model in half precision", *begin, "--data", "rows.tsv", "--dtype", "float16", "-o", "half", "--quiet")
+    sizes = [os.path.getsize(f"{t.directory}/{run}/last/model.safetensors") for run in ("half", "few")]
+    t.check("takes half the bytes", 0.4 < sizes[0] / sizes[1] < 0.6 and json.loads(read(f"{t.directory}/half/last/config.json"))["torch_dtype"] == "float16", sizes)
+    for run in ("numbered", "relabelled", "few", "harmed", "half"):
+        shutil.rmtree(f"{t.directory}/{run}")
+
+
 def interruptions(t):
     settings = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "32", *LOOP, "--micro-batch", "3", "--steps", "300",
                 "--validate-every", "60", "--checkpoint-every", "20"]
@@ -298,6 +319,7 @@ def check(t):
     data(t)
     objectives(t)
     recipes(t)
+    notes(t)
     interruptions(t)
     terminal(t)
     refusals(t)

@@ -172,7 +172,9 @@ public final class RowReader {
     private static func text(_ value: JSON) -> String? {
         switch value {
         case .string(let text): text
-        case .integer, .number, .bool: value.serialized
+        // 1 and 1.0 are the same label.
+        case .number(let number): Int(exactly: number).map(String.init) ?? value.serialized
+        case .integer, .bool: value.serialized
         default: nil
         }
     }

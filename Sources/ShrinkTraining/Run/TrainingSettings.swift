@@ -1,4 +1,5 @@
 import ShrinkCompute
+import ShrinkModels
 import ShrinkPasses
 
 /// What a recipe says about training, checked and complete.
@@ -16,7 +17,7 @@ public struct TrainingSettings: Sendable {
         RecipeKey("optimizer", .text), RecipeKey("weight-decay", .number), RecipeKey("beta1", .number), RecipeKey("beta2", .number),
         RecipeKey("epsilon", .number), RecipeKey("momentum", .number), RecipeKey("clip", .number), RecipeKey("freeze", .texts),
         RecipeKey("recompute", .text), RecipeKey("validate-every", .integer), RecipeKey("checkpoint-every", .integer),
-        RecipeKey("patience", .integer), RecipeKey("seed", .integer), RecipeKey("qat", .text),
+        RecipeKey("patience", .integer), RecipeKey("seed", .integer), RecipeKey("qat", .text), RecipeKey("dtype", .text),
     ]
 
     /// The recipe with every setting that has a default.
@@ -34,6 +35,8 @@ public struct TrainingSettings: Sendable {
     public let seed: UInt64
     /// How the model will be packed, when training computes as it will then.
     public let scheme: Scheme
+    /// The numbers of the models that are written; training itself is in binary32.
+    public let numbers: HuggingFaceWriter.Numbers
 
     /// - Throws: `TrainingError` `badRecipe` for what is missing, impossible, or contradicts itself.
     public init(_ recipe: Recipe) throws(TrainingError) {
@@ -57,7 +60,9 @@ public struct TrainingSettings: Sendable {
         _ = try reader.optionalInteger("max-tokens", 2...1 << 20)
         badRowShare = try reader.number("max-bad-rows", default: 0.01, 0...1)
         _ = try reader.number("mask-share", default: 0.15, 0.01...0.9)
-        _ = reader.flag("whole-words", default: false)
+        if reader.flag("whole-words", default: false), objective != .maskedLanguageModel {
+            throw TrainingError(.badRecipe, "", "whole-words is for the objective masked-lm")
+        }
         _ = try reader.number("score-scale", default: 1, 1e-6...1e6)
         if reader.recipe.integer("steps") != nil, reader.recipe.number("epochs") != nil {
             throw TrainingError(.badRecipe, "", "steps and epochs contradict each other; give one of the two")
@@ -67,7 +72,9 @@ public struct TrainingSettings: Sendable {
         _ = try reader.integer("micro-batch", default: batch, 1...batch)
         _ = try reader.number("learning-rate", default: checkpoint == nil ? 5e-4 : 5e-5, 1e-12...1e3)
         _ = try reader.choice("schedule", default: LearningRate.Schedule.linear)
-        _ = try reader.optionalInteger("warmup", 0...1 << 40)
+        if let warmup = try reader.optionalInteger("warmup", 0...1 << 40), let steps = reader.recipe.integer("steps"), warmup > steps {
+            throw TrainingError(.badRecipe, "", "warmup is \(warmup), more than all the \(steps) steps")
+        }
         switch reader.text("optimizer", default: "adamw") {
         case "adamw":
             optimizer = .adamW(
@@ -88,6 +95,7 @@ public struct TrainingSettings: Sendable {
         _ = try reader.optionalInteger("patience", 1...1 << 40)
         seed = UInt64(try reader.integer("seed", default: 0, 0...Int.max))
         scheme = reader.recipe.text("qat") == nil ? .fp32 : try reader.choice("qat", default: Scheme.w8a8)
+        numbers = try reader.choice("dtype", default: .float32)
         self.recipe = reader.recipe
     }
 

@@ -124,6 +124,10 @@ extension ExampleEncoder {
             guard let score = Double(row[2].text), case let value = Float(score / data.scoreScale), value.isFinite else {
                 return try reader.refuse("\"\(row[2].text.prefix(40))\" is no number")
             }
+            guard abs(value) <= 1 else {
+                let scaled = data.scoreScale == 1 ? "" : ", divided by \(data.scoreScale),"
+                return try reader.refuse("the score \(row[2].text.prefix(40))\(scaled) is no cosine; --score-scale divides scores")
+            }
             var first = try self.example(row[0].text, limit: data.maximumTokens), second = try self.example(row[1].text, limit: data.maximumTokens)
             guard !first.tokens.isEmpty, !second.tokens.isEmpty else { return try reader.refuse("the text has no tokens") }
             first.label = value.bitPattern

@@ -42,7 +42,7 @@ public struct TrainingTask: Sendable {
         } else if data.objective.hasLabels {
             // Bad rows are told of when they are encoded.
             let found = try encoder.labelNames(
-                of: data.files + data.validationFiles, column: data.label, isByWord: data.objective == .tokenClassification,
+                of: data.files, column: data.label, isByWord: data.objective == .tokenClassification,
                 badRows: BadRows(maximumShare: badRows().maximumShare), progress: progress)
             (labels, names) = try Self.labels(found, known)
         }

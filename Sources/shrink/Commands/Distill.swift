@@ -154,6 +154,8 @@ private struct Teachers {
             validation = training
         case .cache:
             let directory = settings.cache ?? run.directory.dataPath
+            // What is wrong with it shows when the file is written.
+            mkdir(directory, 0o777)
             func cached(_ name: String, _ source: any BatchSource) throws -> any Teacher {
                 guard let data = source.fingerprint else {
                     throw TrainingError(

@@ -35,6 +35,7 @@ struct Inspect: ParsableCommand {
     @Flag(help: "Print why rewrites did not apply.") var why = false
     @Flag(help: "For an artifact: run its self-test on this machine.") var selfTest = false
     @Flag(help: "One JSON object.") var json = false
+    @Flag(help: "No progress, no notes; there are none yet.") var quiet = false
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context must be positive.") }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import ShrinkJSON
 import ShrinkTokenizers
 import ShrinkTraining
@@ -47,6 +48,16 @@ struct TrainTokenizer: ParsableCommand {
         }
     }
 
+    /// Readers of the directory could take files of another tokenizer that would stay there.
+    private func refuseOtherTokenizer() throws {
+        let others = ["vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json", "special_tokens_map.json"] + (kind != .wordPiece ? ["vocab.txt"] : [])
+        if let name = others.first(where: { access("\(output)/\($0)", F_OK) == 0 }) {
+            throw CommandFailure(
+                "\(output) has \(name) of another tokenizer, which would not be replaced; remove it, or choose another directory",
+                exitCode: CommandFailure.inputOutput)
+        }
+    }
+
     func run() throws {
         var recipe = TokenizerRecipe(kind, vocabularySize: vocabularySize)
         recipe.minimumCount = minFrequency
@@ -56,6 +67,7 @@ struct TrainTokenizer: ParsableCommand {
 
         let start = Progress.now()
         let directory = try OutputDirectory(output)
+        try refuseOtherTokenizer()
         let reading = Progress("read", quiet: quiet)
         let badLines = BadRows(maximumShare: maxBadLines) { error in
             reading.clear()

@@ -83,15 +83,22 @@ struct TrainedModel {
         result.model = try model.preparing(for: task.modelTask, seed: seed)
         let heads = result.model.createdTensors.filter { !model.createdTensors.contains($0) }
         if !quiet, !heads.isEmpty {
-            Output.message("note: the model has no head for \(task.modelTask.name) yet; made \(heads.joined(separator: ", "))")
+            let own = labels(for: task.objective)
+            let reason = own.isEmpty ? "the model has no head for \(task.modelTask.name) yet" : "the model's own head is for the labels \(Self.listed(own))"
+            let purpose = task.labels.isEmpty ? "" : " for the labels \(Self.listed(task.labels)) of the data"
+            Output.message("note: \(reason); made \(heads.joined(separator: ", "))\(purpose)".onOneLine)
         }
         return result
     }
 
+    private static func listed(_ labels: [String]) -> String {
+        labels.prefix(10).map { "\"\($0.prefix(40))\"" }.joined(separator: ", ") + (labels.count > 10 ? ", … (\(labels.count))" : "")
+    }
+
     /// Writes it as a Hugging Face directory with trained weights.
-    func write(_ parameters: ParameterTable, to path: String) throws {
+    func write(_ parameters: ParameterTable, as numbers: HuggingFaceWriter.Numbers, to path: String) throws {
         var trained = model
         trained.graph = model.graph.reading(parameters)
-        try HuggingFaceWriter(trained, tokenizer: tokenizerFiles).write(to: path)
+        try HuggingFaceWriter(trained, numbers: numbers, tokenizer: tokenizerFiles).write(to: path)
     }
 }

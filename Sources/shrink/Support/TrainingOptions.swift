@@ -1,5 +1,6 @@
 import ArgumentParser
 import ShrinkCompute
+import ShrinkModels
 import ShrinkPasses
 import ShrinkTraining
 
@@ -7,6 +8,7 @@ extension Objective: ExpressibleByArgument {}
 extension LearningRate.Schedule: ExpressibleByArgument {}
 extension DocumentBoundary: ExpressibleByArgument {}
 extension Recomputation: ExpressibleByArgument {}
+extension HuggingFaceWriter.Numbers: ExpressibleByArgument {}
 
 /// What `train` and `distill` share: data, loop, and optimizer. Every option is a setting of a recipe by its name without dashes.
 struct TrainingOptions: ParsableArguments {
@@ -50,6 +52,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "The seed of all that is random (default: 0).") var seed: Int?
 
     @Option(help: "Train with the numbers as a packed model has them, to finish one that is trained already: w8a8.") var qat: Scheme?
+    @Option(help: "The numbers of the models that are written: float32 or float16 (default: float32).") var dtype: HuggingFaceWriter.Numbers?
 
     /// Options that are given go before what is in the recipe.
     func apply(to recipe: inout Recipe) {
@@ -96,5 +99,6 @@ struct TrainingOptions: ParsableArguments {
         integer("patience", patience)
         integer("seed", seed)
         text("qat", qat?.rawValue)
+        text("dtype", dtype?.rawValue)
     }
 }

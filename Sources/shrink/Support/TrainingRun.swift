@@ -121,6 +121,9 @@ struct TrainingRun {
     ) throws -> TrainingLoop {
         let loop = try group.agree {
             let options = settings.options(exampleCount: task.training.examples.count)
+            if task.validation == nil, !isQuiet, settings.recipe.number("validation-share") != 0 {
+                Output.message("note: there are too few examples to hold one back, so that nothing is validated; see --validation-data")
+            }
             if options.patience != nil, task.validation == nil {
                 throw CommandFailure("--patience needs a validation; give --validation-data, or a larger --validation-share", exitCode: CommandFailure.usage)
             }
@@ -138,7 +141,7 @@ struct TrainingRun {
             evaluator?.targets = targets?.validation
             let loop = TrainingLoop(
                 trainer, training: task.training, evaluator: evaluator, score: score, options: options, directory: group.isFirst ? directory : nil)
-            loop.export = { try model.write(parameters, to: $0) }
+            loop.export = { try model.write(parameters, as: settings.numbers, to: $0) }
             loop.observer = { if case .note(let text) = $0 { Output.message("note: \(text.onOneLine)") } }
             return loop
         }
@@ -168,6 +171,10 @@ struct TrainingRun {
                 exitCode: CommandFailure.interrupted)
         }
         let best = state.best.map { "; the best model is that of step \($0.step), in \(directory.bestPath)" } ?? ""
+        if state.best?.step == 0, !isQuiet {
+            progress.clear()
+            Output.message("note: no validation was better than that before the first step; the learning rate may be too high")
+        }
         progress.finish(
             "\(state.step) steps\(ending == .stoppedEarly ? " (stopped early)" : ""), \(Format.decimal(loop.epoch, 2)) epochs, \(state.tokens) tokens\(best), peak memory \(Format.bytes(ProcessMemory.peak)),")
         guard options.json else { return }

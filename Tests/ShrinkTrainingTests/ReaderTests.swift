@@ -153,6 +153,16 @@ struct ReaderTests {
         #expect(rows.rows > 790)
     }
 
+    @Test func aRowWithBadContentCountsOnce() throws {
+        let scratch = Scratch(), rows = BadRows(maximumShare: 0.5)
+        let reader = try RowReader(path: scratch.file("rows.txt", String(repeating: "good\n", count: 40) + String(repeating: "bad\n", count: 60)), columns: [], badRows: rows)
+        while let row = try reader.next() {
+            if row[0].text == "bad" { try reader.refuse("is bad") }
+        }
+        #expect(rows.rows == 100 && rows.count == 60)
+        #expect(message { try rows.check() }.contains("60 of 100 are bad"))
+    }
+
     @Test func readsMembersOfJSONLines() throws {
         let text = """
             {"text": "a\\nb", "n": 3, "words": ["x", 1, 1.0, true]}

@@ -29,6 +29,7 @@ def config(t, name, source, **changes):
 
 def students_and_losses(t):
     """Every run makes its loss smaller, and what comes out can be packed."""
+    config(t, "narrow-classify.json", "classify", hidden_size=16, intermediate_size=24, num_attention_heads=2)
     config(t, "narrow.json", "bert", hidden_size=16, intermediate_size=24, num_attention_heads=2)
     config(t, "narrow-llama.json", "llama", hidden_size=16, intermediate_size=24, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=1)
     cases = [("bert", "sentence-embedding", "texts.txt", ["--student-layers", "1"], {"cosine_distance"}),
@@ -42,7 +43,10 @@ def students_and_losses(t):
              ("llama", "causal-lm", "texts.txt", ["--student-layers", "1", "--max-tokens", "16", "--top", "8"], {"soft", "hard"}),
              ("llama", "causal-lm", "texts.txt", ["--student-config", "narrow-llama.json", "--max-tokens", "16", "--teacher-runtime", "cache", "--losses", "soft,hard,hidden"],
               {"soft", "hard", "hidden"}),
-             ("llama", "causal-lm", "texts.txt", ["--student-layers", "1", "--max-tokens", "16", "--teacher-runtime", "int8", "--qat", "w8a8"], {"soft", "hard"})]
+             ("llama", "causal-lm", "texts.txt", ["--student-layers", "1", "--max-tokens", "16", "--teacher-runtime", "int8", "--qat", "w8a8"], {"soft", "hard"}),
+             ("llama", "causal-lm", "texts.txt", ["--student-config", "narrow-llama.json", "--max-tokens", "16", "--losses", "hidden"], {"hidden", "hard"}),
+             ("classify", "sequence-classification", "rated.tsv", ["--student-config", "narrow-classify.json", "--losses", "hidden"], {"hidden", "hard"}),
+             ("classify", "sequence-classification", "rated.tsv", ["--student-layers", "1", "--losses", "hard", "--teacher-runtime", "cache"], {"hard"})]
     for number, (teacher, objective, texts, options, terms) in enumerate(cases):
         result = t.works(f"distill {teacher}: {' '.join([objective, *options])}", "distill", teacher, "--objective", objective, "--data", texts, *options, *LOOP,
                          "--steps", "20", "-o", f"student-{number}", "--json", seconds=30)
@@ -55,6 +59,8 @@ def students_and_losses(t):
         steps = [line["losses"] for line in lines if "losses" in line]
         t.check("each loss by its name", len(steps) == 20 and all(set(step) == terms for step in steps) and terms <= set(validations[-1]), lines[0])
         t.check("the student has learnt from its teacher", validations[-1]["loss"] < validations[0]["loss"], validations)
+        if "--losses" in options and "hard" not in options[options.index("--losses") + 1]:
+            t.check("by the loss the best student is known", found["best_score"] == min(validation["loss"] for validation in validations), found)
         t.works("the student can be packed", "quantize", f"student-{number}/best", "-o", "student.shrink", "--quiet")
         t.check("what only training needs is not exported", b"distillation:" not in read(f"{t.directory}/student-{number}/best/model.safetensors"))
     os.remove(f"{t.directory}/student.shrink")
@@ -79,6 +85,7 @@ def caches(t):
     again = [*base, "--cache", "cache", "-o", "no", "--quiet"]
     t.refuses("a cache of another teacher", BAD_INPUT, ["teacher-training.cache", "another teacher"], "distill", "other", *again[2:])
     t.refuses("a cache of other data", BAD_INPUT, ["teacher-training.cache", "other data"], *again, "--data", "more.txt")
+    t.refuses("a cache of other numbers", BAD_INPUT, ["teacher-training.cache", "float16, not in float32"], *again, "--cache-numbers", "float32")
     t.refuses("a cache without what a loss asks for", BAD_INPUT, ["teacher-training.cache", "hidden:1"], *again, "--losses", "cosine,hidden")
     shutil.rmtree(f"{t.directory}/other")
     shutil.copytree(f"{t.directory}/bert", f"{t.directory}/other")

@@ -262,6 +262,11 @@ def classifying(t):
     arguments = ["eval", "classes.shrink", "--classification", "labelled.tsv", "--text-column", "sentence", "--label-column"]
     result = t.works("eval of a classifier", *arguments, "kind", "--json").objects[0]
     t.check("accuracy is that of what classify says", result["accuracy"] == 0.8 and result["rows"] == 5 and 0 < result["f1"] < 1, result)
+    with open(f"{t.directory}/labelled.tsv") as file:
+        rows = file.read().replace("\tcat", "\t0").replace("\tdog", "\t1").replace("\that", "\t2")
+    write(f"{t.directory}/numbered.tsv", rows.encode())
+    by_number = t.works("eval with numbers of labels", "eval", "classes.shrink", "--classification", "numbered.tsv", *arguments[4:], "kind", "--json").objects[0]
+    t.check("is the same", by_number == result and "\t0" in rows, (by_number, result))
     write(f"{t.directory}/labelled.tsv", b"sentence\tkind\nthe cat\tcat\nthe dog\tbird\n")
     t.refuses("eval with a label that the model does not have", 65, ["labelled.tsv, line 3", "bird", "cat, dog, hat"], *arguments, "kind")
     t.refuses("eval with a column that is not there", 65, ["labelled.tsv", "colour"], *arguments, "colour")

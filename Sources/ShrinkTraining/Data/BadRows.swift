@@ -18,10 +18,11 @@ public final class BadRows {
 
     public func accept() { rows += 1 }
 
+    /// - Parameter wasAccepted: whether the row has been taken for a good one before.
     /// - Throws: `tooManyBadRows` as soon as it is certain that the data is not as it should be: at the
     ///   first bad row where none is allowed, or when of a thousand or more twice the share is bad.
-    public func refuse(file: String, line: Int, _ reason: String) throws(DataError) {
-        rows += 1
+    public func refuse(file: String, line: Int, _ reason: String, wasAccepted: Bool = false) throws(DataError) {
+        if !wasAccepted { rows += 1 }
         count += 1
         let error = DataError(.tooManyBadRows, file: file, line: line, reason)
         last = error

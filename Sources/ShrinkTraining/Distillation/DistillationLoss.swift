@@ -33,6 +33,9 @@ extension Graph {
     /// Parameters that only training knows; no export holds them.
     public static let distillationPrefix = "distillation:"
 
+    /// The matrix that brings an output, or a pair of layers, to the teacher's width.
+    public static func projectionName(of value: String) -> String { distillationPrefix + "projection:" + value }
+
     /// This graph, a student, with a distillation loss as a further output: the mean over all layers and relations that it
     /// compares. The teacher's values become inputs, see `TeacherTarget`. Where widths differ, the student's rows pass through
     /// a matrix that is trained with the student, `distillation:projection:…`, one for each pair of layers.
@@ -121,7 +124,7 @@ private struct DistillationWriter {
         var value = value
         let own = builder.graph[value].type.width ?? 0
         if own != width {
-            let matrix = try parameter("projection:\(projection)", rows: width, columns: own)
+            let matrix = try parameter(Graph.projectionName(of: projection), rows: width, columns: own)
             value = try builder.add(.linear(Linear()), [value, matrix], origin: name)
         }
         return try rows(Loss(metric == .cosine ? .cosine : .squaredError), value, target, width: width, name)
@@ -142,7 +145,6 @@ private struct DistillationWriter {
 
     /// Numbers of mean 0 and variance 1 / columns: uniform between ±√(3 / columns).
     private mutating func parameter(_ name: String, rows: Int, columns: Int) throws -> ValueID {
-        let name = Graph.distillationPrefix + name
         if let known = builder.value(named: name) { return known }
         var random = Random(seed: seed, name.utf8.reduce(0) { $0 &* 31 &+ Int($1) }), bound = 3 / Double(columns)
         bound = bound.squareRoot()

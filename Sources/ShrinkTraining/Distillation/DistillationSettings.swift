@@ -39,6 +39,8 @@ public struct DistillationSettings: Sendable {
     public let student: Student
     /// In the order given, each once.
     public let losses: [(name: LossName, weight: Double)]
+    /// Whether the objective's own loss is among them.
+    public var learnsLabels: Bool { losses.contains { $0.name == .hard } }
     public let temperature: Double
     public let skew: Double
     public let layerMap: LayerMap?

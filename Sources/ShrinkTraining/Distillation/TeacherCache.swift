@@ -82,8 +82,9 @@ public final class CachedTeacher: Teacher {
     ///   - teacher: fingerprint of the teacher whose values are wanted.
     ///   - data: fingerprint of the examples, which covers their tokenizer.
     ///   - student: the graph that asks for the values.
+    ///   - numbers: what they must be kept in; nil: whatever they are.
     /// - Throws: `DataError` `badStore` that says what does not fit or is damaged; `CheckpointError` when the file cannot be read.
-    public init(path: String, teacher: Fingerprint, data: Fingerprint, for student: Graph, count: Int) throws {
+    public init(path: String, teacher: Fingerprint, data: Fingerprint, for student: Graph, count: Int, numbers: Numbers? = nil) throws {
         let file = try MappedFile(path: path), bytes = file.bytes
         func damaged(_ reason: String) -> DataError { DataError(.badStore, file: path, "is no sound cache of a teacher: \(reason); delete it, and it is made again") }
         func other(_ reason: String) -> DataError {
@@ -114,6 +115,9 @@ public final class CachedTeacher: Teacher {
         for (target, type) in student.teacherTargets {
             guard let value = values.first(where: { $0.name == target.name }), value.width == type.width, value.isByToken == (type.shape.count == 3) else {
                 throw other("has no \(target.name.dropFirst(TeacherTarget.prefix.count)) of the type \(type), which the losses ask for")
+            }
+            if let numbers, try value.isHalf != TeacherCacheFormat.Value(target, type, numbers: numbers).isHalf {
+                throw other("holds numbers in \(value.isHalf ? Numbers.float16.rawValue : Numbers.float32.rawValue), not in \(numbers.rawValue)")
             }
         }
         self.file = file

@@ -32,8 +32,8 @@ public final class Trainer {
         recompute: Recomputation = .nothing, threads: HostThreads = HostThreads(), group: any TrainingGroup = SingleProcess()
     ) throws {
         let outputs = graph.outputs.filter { graph[$0.value].type == .scalar }.map(\.name)
-        let losses = try WeighedLosses(graph.extracting(outputs: outputs))
-        let table = try parameters ?? ParameterTable(reading: losses.graph.parameters(freezing: []), of: losses.graph)
+        let losses = try WeighedLosses(graph.extracting(outputs: outputs)), learnt = graph.extracting(outputs: ["loss"])
+        let table = try parameters ?? ParameterTable(reading: learnt.parameters(freezing: []), of: learnt)
         let trained = losses.graph.trainableParameters.filter { table[losses.graph[$0].name] != nil }
         self.losses = losses
         self.parameters = table

@@ -1,5 +1,6 @@
 import ShrinkCompute
 import ShrinkGraph
+import ShrinkPasses
 
 /// A graph whose every mean loss is multiplied by an input, so that losses and gradients of several batches add up to those of
 /// one batch of all: a batch with n of the N rows that count in all gets n / N, for each loss by itself.
@@ -16,7 +17,11 @@ struct WeighedLosses {
         case tokens
     }
 
-    init(_ source: Graph) throws(GraphError) {
+    /// - Parameter graph: fused here, when nothing is left in it that has no part in the losses: a norm and the sum before it become one, and
+    ///   would be needed together.
+    init(_ graph: Graph) throws {
+        var source = graph
+        _ = try PassManager([.fuseResidualNorm, .fuseGate]).run(on: &source)
         var builder = GraphBuilder(name: source.name)
         var copies: [ValueID: ValueID] = [:]
         for input in source.inputs { copies[input] = try builder.input(source[input].name, source[input].type) }
@@ -48,7 +53,7 @@ struct WeighedLosses {
         for output in source.outputs {
             if let value = copies[output.value] { try builder.output(output.name, value) }
         }
-        graph = builder.graph
+        self.graph = builder.graph
     }
 
     var count: Int { losses.count }

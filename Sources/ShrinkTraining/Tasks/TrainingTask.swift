@@ -115,7 +115,7 @@ public struct TrainingTask: Sendable {
     /// What a model must be able to answer for it.
     public var modelTask: ModelTask { objective.modelTask(labels: labels, nextSentence: nextSentence) }
 
-    /// The graph of a model as it is trained: what the objective needs, fused, with the losses as outputs `loss` and, where there are
+    /// The graph of a model as it is trained: what the objective needs, with the losses as outputs `loss` and, where there are
     /// several, one for each.
     /// - Parameter distillation: what is learnt from a teacher; the objective's own loss is then the output `hard`, beside those.
     /// - Throws: `TrainingError` when the model has no head for the objective.
@@ -126,12 +126,10 @@ public struct TrainingTask: Sendable {
             throw TrainingError(.mismatch, "", "the model has no output \(output), which the objective \(objective.rawValue) needs")
         }
         var graph = model.extracting(outputs: outputs)
-        // Before passes, which make new values of those that losses look for.
+        // Before a pass that makes new values of those that losses look for.
         if let distillation { graph = try distillation.adding(to: graph, output: objective.output) }
         // Windows have no padding.
-        var passes = [Pass.fuseResidualNorm, .fuseGate]
-        if !(training.source is WindowBatches) { passes.append(.padSequences) }
-        _ = try PassManager(passes).run(on: &graph)
+        if !(training.source is WindowBatches) { _ = try PassManager([.padSequences]).run(on: &graph) }
         guard let distillation else { return try addingObjective(to: graph, named: "loss") }
         if !isUnlabelled { graph = try addingObjective(to: graph, named: Distillation.hard) }
         return try distillation.addingSum(to: graph)
@@ -159,7 +157,9 @@ public struct TrainingTask: Sendable {
 
     /// The same of a student, whose loss is the sum of several.
     public var studentMeasure: any Measure { isUnlabelled ? Measures(parts: []) : measure(ofLoss: Distillation.hard) }
-    public var studentScore: Score { isUnlabelled ? .loss : score(ofLoss: Score(Distillation.hard, isHigherBetter: false)) }
+    /// - Parameter learnsLabels: whether the objective's own loss is among them; else the sum tells which student is best, for it may
+    ///   learn hidden states alone and answer nothing yet.
+    public func studentScore(learnsLabels: Bool) -> Score { learnsLabels ? score(ofLoss: Score(Distillation.hard, isHigherBetter: false)) : .loss }
 
     private func measure(ofLoss loss: String) -> any Measure {
         switch objective {

@@ -97,6 +97,9 @@ struct Distill: ParsableCommand {
             guard teacher.graph.output(named: objective.output) != nil else {
                 throw CommandFailure("\(settings.teacher): the teacher has no output \(objective.output), which the objective \(objective.rawValue) is about")
             }
+            if case .sequenceClassification(_, areIndependent: true) = teacher.task {
+                throw CommandFailure("\(settings.teacher): the teacher's labels are independent (multi_label_classification), which no loss compares")
+            }
             let source = try TrainedModel(settings, teacher: teacher, tokenizer: tokenizer)
             try run.bind(to: [teacher, source.model])
             return (teacher, tokenizer, source)
@@ -112,7 +115,12 @@ struct Distill: ParsableCommand {
             }
             let model = try source.prepared(for: task, seed: training.seed, quiet: run.isQuiet || run.isResumed)
             let distillation = try settings.distillation(student: model.graph, teacher: teacher.graph)
-            return (model, try task.trainingGraph(model.graph, distillation: distillation))
+            let graph = try task.trainingGraph(model.graph, distillation: distillation)
+            if !run.isQuiet, graph.trainableParameters.contains(where: { graph[$0].name == Graph.projectionName(of: objective.output) }) {
+                Output.message(
+                    "note: the student's output is not as wide as the teacher's; what learns the teacher's is a projection of it, which is not exported. The losses hidden and relations do without")
+            }
+            return (model, graph)
         }
         let teachers = try run.group.firstThenOthers {
             try Teachers(
@@ -120,7 +128,7 @@ struct Distill: ParsableCommand {
                 batchSize: training.options(exampleCount: task.training.examples.count).microBatchSize)
         }
         return try run.loop(
-            over: graph, model, task, training, measure: task.studentMeasure, score: task.studentScore, threads: threads,
+            over: graph, model, task, training, measure: task.studentMeasure, score: task.studentScore(learnsLabels: settings.learnsLabels), threads: threads,
             targets: ({ try teachers.training.targets($0, for: $1, examples: $2) }, { try teachers.validation.targets($0, for: $1, examples: $2) }))
     }
 }
@@ -143,7 +151,8 @@ private struct Teachers {
                 "\(student.output(named: settings.training.objective.output).flatMap { student[$0].type.width } ?? 0)",
             ])
         func live() throws -> LiveTeacher { try LiveTeacher(teacher.graph, for: student, fingerprint: fingerprint, threads: threads) }
-        switch settings.runtime {
+        // Labels alone need no teacher, and none is asked.
+        switch student.teacherTargets.isEmpty ? .fp32 : settings.runtime {
         case .fp32:
             training = try live()
             validation = training
@@ -159,10 +168,10 @@ private struct Teachers {
             func cached(_ name: String, _ source: any BatchSource) throws -> any Teacher {
                 guard let data = source.fingerprint else {
                     throw TrainingError(
-                        .badRecipe, "", "the inputs of the objective \(settings.training.objective.rawValue) are others in every epoch, so the teacher cannot run in advance; take teacher-runtime fp32 or int8")
+                        .badRecipe, "", "the inputs of the objective \(settings.training.objective.rawValue) are others in every epoch, so the teacher cannot run in advance; take teacher-runtime fp32")
                 }
                 let path = "\(directory)/teacher-\(name).cache"
-                func open() throws -> any Teacher { try CachedTeacher(path: path, teacher: fingerprint, data: data, for: student, count: source.count) }
+                func open() throws -> any Teacher { try CachedTeacher(path: path, teacher: fingerprint, data: data, for: student, count: source.count, numbers: settings.cacheNumbers) }
                 if access(path, F_OK) == 0 { return try open() }
                 let progress = Progress("ask the teacher about \(source.count) examples", quiet: run.isQuiet)
                 defer { progress.clear() }

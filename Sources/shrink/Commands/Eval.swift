@@ -70,7 +70,7 @@ struct Eval: ParsableCommand {
             try progress.update(reader.consumed, reader.byteCount)
             let (logits, wasCut) = try model.row(.classify, fields[0].text, pair: fields.count > 2 ? fields[2].text : nil)
             if wasCut { cut += 1 }
-            guard let right = logits.indices.first(where: { model.label($0) == fields[1].text }) else {
+            guard let right = Self.place(of: fields[1].text, among: logits.indices.map(model.label)) else {
                 let known = logits.indices.prefix(20).map(model.label).joined(separator: ", ")
                 throw CommandFailure("\(path), line \(reader.line): the model has no label \"\(fields[1].text.prefix(40))\"; it has \(known)")
             }
@@ -86,6 +86,13 @@ struct Eval: ParsableCommand {
         } else {
             Output.line("accuracy \(Format.decimal(agreement.accuracy * 100, 2)) %, F1 \(Format.decimal(agreement.macroF1 * 100, 2)) %, \(agreement.count) rows")
         }
+    }
+
+    /// By its name or, where names are no numbers, by its number, as `shrink train` takes labels.
+    private static func place(of label: String, among names: [String]) -> Int? {
+        if let place = names.firstIndex(of: label) { return place }
+        guard let number = Int(label), names.indices.contains(number), !names.contains(where: { Int($0) != nil }) else { return nil }
+        return number
     }
 
     private func measurePerplexity(_ model: any TextModel, _ path: String) throws {

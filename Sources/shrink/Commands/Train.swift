@@ -19,7 +19,8 @@ struct Train: ParsableCommand {
             best/, last/   Hugging Face directories
 
             Ctrl-C saves a checkpoint and ends; --resume RUN goes on from the last one, to the same bits as without \
-            interruption. Of a damaged checkpoint it takes the one before. Options with --resume are --threads, --json and --quiet.
+            interruption. Of a damaged checkpoint it takes the one before. Options with --resume are --threads, --json and --quiet; \
+            relative paths are still those of the directory where it began.
 
             A recipe is YAML: each option is a key by its name without dashes, and checkpoint is the first argument. Options \
             override it. Data is .txt, .jsonl, .tsv or .csv, perhaps compressed (gzip, zstd, xz, bzip2).

@@ -30,7 +30,7 @@ final class RuntimeTeacher: Teacher {
         for (target, type) in student.teacherTargets {
             guard let output = target.output, let kind = [EntryRecord.Kind.score, .embed, .classify, .tag].first(where: { $0.graphOutput == output }) else {
                 throw CommandFailure(
-                    "the int8 runtime gives outputs alone, and no \(target.name.dropFirst(TeacherTarget.prefix.count)); take --teacher-runtime fp32 or cache for this loss")
+                    "the int8 runtime gives outputs alone, and no \(target.name.dropFirst(TeacherTarget.prefix.count)); take --teacher-runtime fp32\(target.output == Objective.maskedLanguageModel.output ? "" : " or cache") for this loss")
             }
             plans[target.name] = Plan(
                 target: target, kind: kind, width: type.width ?? 0, classes: student.output(named: output).flatMap { student[$0].type.width } ?? 0)

@@ -81,6 +81,9 @@ struct TrainedModel {
     func prepared(for task: TrainingTask, seed: UInt64, quiet: Bool) throws -> TrainedModel {
         var result = self
         result.model = try model.preparing(for: task.modelTask, seed: seed)
+        if !quiet, case .sequenceClassification(_, areIndependent: true) = model.task, result.model.task != model.task {
+            Output.message("note: the model's labels were independent (multi_label_classification); from now on one of them is right")
+        }
         let heads = result.model.createdTensors.filter { !model.createdTensors.contains($0) }
         if !quiet, !heads.isEmpty {
             let own = labels(for: task.objective)

@@ -79,7 +79,7 @@ extension ImportedModel {
     }
 
     /// What messages about the model name.
-    var place: String { directory ?? files.first?.path ?? architecture }
+    public var place: String { directory ?? files.first?.path ?? architecture }
 
     static let maximumFreshLayers = 4096
 }

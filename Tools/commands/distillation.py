@@ -16,7 +16,8 @@ def data(t):
     source = random.Random(11)
     words = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", "red", "blue"]
     rows = [" ".join(source.choice(words) for _ in range(source.randint(3, 9))) for _ in range(160)]
-    write(f"{t.directory}/texts.txt", "".join(row + ".\n" for row in rows).encode())
+    # Paragraphs have empty lines between them.
+    write(f"{t.directory}/texts.txt", "".join(row + ".\n" + "\n" * (i % 3 == 0) for i, row in enumerate(rows)).encode())
     write(f"{t.directory}/more.txt", "".join(row + " again.\n" for row in rows[:30]).encode())
     write(f"{t.directory}/rated.tsv", ("text\tlabel\n" + "".join(f"{row}\t{['bad', 'good', 'so-so'][row.count('cat') % 3]}\n" for row in rows)).encode())
 
@@ -151,6 +152,13 @@ def refusals(t):
     t.refuses("a student with another vocabulary", BAD_INPUT, ["foreign", "the token 10 is", "in one and", "same tokens"], *base, "--student", "foreign")
     t.refuses("a student with another tokenizer", BAD_INPUT, ["classify"], *base[:1], "llama", "--objective", "causal-lm", *base[4:], "--student", "classify")
     shutil.rmtree(f"{t.directory}/foreign")
+    write(f"{t.directory}/numbers.tsv", b"text\tlabel\n" + b"the cat\t1.5\nthe dog\t-2\n" * 20)
+    t.refuses("a classifier as the teacher of a regression", BAD_INPUT, ["classify: the teacher does sequence classification, not regression"], "distill", "classify",
+              "--objective", "regression", "--student-layers", "1", "--data", "numbers.tsv", "-o", "no", "--quiet")
+    shutil.copytree(f"{t.directory}/bert", f"{t.directory}/damaged")
+    write(f"{t.directory}/damaged/model.safetensors", read(f"{t.directory}/damaged/model.safetensors")[:-4] + b"\0\0\xc0\x7f")
+    t.refuses("a student with a weight that is no number", BAD_INPUT, ["damaged: the tensor", "not finite"], *base, "--student", "damaged")
+    shutil.rmtree(f"{t.directory}/damaged")
     t.refuses("labels that the teacher does not know", BAD_INPUT, ["tells bad, good, so-so apart"], "distill", "classify", "--objective", "sequence-classification",
               "--student-layers", "1", "--data", "strange.tsv", "-o", "no", "--quiet")
 

@@ -423,7 +423,7 @@ def disks(t):
         t.refuses(f"a file that may not grow beyond {limit} bytes", INPUT_OUTPUT, ["kept.shrink", "cannot write"],
                   "quantize", "llama", "-o", "kept.shrink", preexec_fn=lower)
     t.check("the old artifact is as it was", read(f"{t.directory}/kept.shrink") == old)
-    os.makedirs(f"{t.directory}/disk")
+    os.makedirs(f"{t.directory}/disk", exist_ok=True)
     for size in ("4k", "64k", "160k"):
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", f"{t.directory}/disk"], capture_output=True)
         if mounted.returncode != 0:

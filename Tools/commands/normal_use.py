@@ -1,6 +1,7 @@
 """What the commands do when all is well."""
 
 import hashlib
+import gzip
 import json
 import math
 import os
@@ -378,6 +379,9 @@ def evaluating(t):
             and found[0]["tokens"] == found[0]["windows"] * 31 and found[0]["perplexity"] > 1, result)
     values = [t.run("eval", model, "--perplexity", "corpus.txt", "--json").objects[0]["perplexity"] for model in ("llama", "llama-fp32.shrink")]
     t.check("an fp32 artifact has the perplexity of its checkpoint", abs(values[0] / values[1] - 1) < 1e-4, values)
+    write(f"{t.directory}/corpus.txt.gz", gzip.compress(open(f"{t.directory}/corpus.txt", "rb").read()))
+    t.check("compressed text has the same", t.run("eval", "llama", "--perplexity", "corpus.txt.gz", "--json").objects[0]["perplexity"] == values[0])
+    t.refuses("bytes that are no text", 65, ["llama.shrink", "UTF-8"], "eval", "llama.shrink", "--perplexity", "llama.shrink")
     quiet = t.works("eval --quiet", "eval", "llama.shrink", "--perplexity", "corpus.txt", "--quiet")
     t.check("it prints one line and no notes", quiet.text.startswith("perplexity ") and quiet.text.count("\n") == 1 and quiet.err == b"", quiet)
     t.refuses("a text shorter than a window", 65, ["window"], "eval", "llama.shrink", "--perplexity", "llama/LICENSE", "--context", "128")

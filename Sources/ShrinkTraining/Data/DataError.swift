@@ -4,7 +4,7 @@ public struct DataError: Error, Equatable, CustomStringConvertible {
         case notFound, cannotRead
         /// The compressed stream is damaged or unpacks to more than the limits allow.
         case badCompression
-        /// A table without the column, or without rows of the right form.
+        /// A table without the column, or without rows of the right form; what is no text.
         case badTable
         /// More bad rows than allowed.
         case tooManyBadRows

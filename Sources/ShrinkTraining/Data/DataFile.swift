@@ -77,3 +77,15 @@ final class DataFile {
         return DataError(isDamaged ? .badCompression : .cannotRead, file: path, "cannot be read: \(reason)")
     }
 }
+
+/// The whole text of a file, perhaps compressed with gzip, zstd, xz or bzip2.
+/// - Throws: `DataError`; `badTable` for what is no UTF-8.
+public func readText(path: String, limits: DataLimits = DataLimits()) throws(DataError) -> String {
+    let file = try DataFile(path: path, limits: limits)
+    var bytes: [UInt8] = []
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    defer { piece.deallocate() }
+    while case let count = try file.read(into: piece), count > 0 { bytes.append(contentsOf: piece[..<count]) }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw DataError(.badTable, file: path, "is no UTF-8 text") }
+    return text
+}

@@ -85,6 +85,8 @@ extension ExampleEncoder {
         }
         try forEachRow(of: source.files, format: source.format, columns: columns, badRows: badRows, limits: limits, progress: progress) { row, reader in
             guard let row else { return }
+            // Between paragraphs of plain text.
+            if reader.format == .text, row[0].text.allSatisfy(\.isWhitespace) { return }
             do {
                 try writer.append(try self.example(row, source, places, limit: limit))
             } catch let problem as RowProblem {

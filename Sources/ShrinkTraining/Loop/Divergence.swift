@@ -1,13 +1,18 @@
 import ShrinkCompute
 import ShrinkGraph
 
+extension ParameterTable {
+    /// The first tensor with numbers that are not finite.
+    public var firstNotFinite: String? { names.first { self[$0]?.buffer.contains { !$0.isFinite } ?? false } }
+}
+
 /// Finds the tensor in which numbers first went wrong.
 enum Divergence {
     static func ofLoss(
         _ loss: Double, _ graph: Graph, _ parameters: ParameterTable, _ inputs: HostInputs?, _ threads: HostThreads
     ) -> TrainingError {
         var place = "; the sum of its terms is too large"
-        if let name = firstBad(parameters) {
+        if let name = parameters.firstNotFinite {
             place = "; \(inParameter(name))"
         } else if let inputs, let value = try? firstBadValue(graph.reading(parameters), inputs, threads) {
             place = "; the first result that is not finite is that of \(value)"
@@ -16,16 +21,12 @@ enum Divergence {
     }
 
     static func ofGradient(_ gradients: ParameterTable, _ parameters: ParameterTable) -> TrainingError {
-        let what = firstBad(parameters).map(inParameter) ?? firstBad(gradients).map { "the gradient of \($0) is not finite" }
+        let what = parameters.firstNotFinite.map(inParameter) ?? gradients.firstNotFinite.map { "the gradient of \($0) is not finite" }
             ?? "the gradients are too large: their norm is not finite"
         return TrainingError(.diverged, "", "\(what). A lower learning rate, a longer warm-up or clipping may help")
     }
 
     private static func inParameter(_ name: String) -> String { "the parameter \(name) holds numbers that are not finite" }
-
-    private static func firstBad(_ table: ParameterTable) -> String? {
-        table.names.first { table[$0]?.buffer.contains { !$0.isFinite } ?? false }
-    }
 
     /// Runs the graph again with every value as an output.
     private static func firstBadValue(_ graph: Graph, _ inputs: HostInputs, _ threads: HostThreads) throws -> String? {

@@ -156,10 +156,11 @@ public final class TrainingLoop {
         guard let value = figures.first(where: { $0.name == score.name })?.value else {
             throw TrainingError(.mismatch, "", "the validation has no figure \(score.name)")
         }
-        let isBest = score.isBetter(value, than: state.best?.score)
+        let loss = figures.first { $0.name == Score.loss.name }?.value ?? .infinity
+        let isBest = score.isBetter(value, than: state.best?.score) || state.best.map { value == $0.score && loss < $0.loss } ?? false
         state.validated = state.step
         if isBest {
-            state.best = TrainingState.Best(step: state.step, score: value)
+            state.best = TrainingState.Best(step: state.step, score: value, loss: loss)
             state.unimproved = 0
             try group.agree { if let directory { try export?(directory.bestPath) } }
         } else {

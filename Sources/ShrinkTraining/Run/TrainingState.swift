@@ -23,6 +23,8 @@ public struct TrainingState: Sendable, Equatable {
     public struct Best: Sendable, Equatable {
         public var step: Int
         public var score: Double
+        /// Of the same validation: of two equal scores the lower loss is the better one.
+        public var loss = Double.infinity
     }
 
     public init(seed: UInt64) { self.seed = seed }
@@ -33,6 +35,7 @@ public struct TrainingState: Sendable, Equatable {
             // As text: JSON readers lose the low bits of such numbers.
             ("seed", .string(String(seed))), ("tokens", .integer(tokens)), ("seconds", .number(seconds)),
             ("best_step", best.map { .integer($0.step) } ?? .null), ("best_score", best.map { .number($0.score) } ?? .null),
+            ("best_loss", best.flatMap { $0.loss.isFinite ? .number($0.loss) : nil } ?? .null),
             ("validations_without_improvement", .integer(unimproved)), ("validated_step", validated.map(JSON.integer) ?? .null),
             ("metrics_bytes", .integer(metricsByteCount)),
         ]
@@ -53,6 +56,6 @@ public struct TrainingState: Sendable, Equatable {
         self.unimproved = unimproved
         self.metricsByteCount = metricsByteCount
         validated = count("validated_step")
-        if let step = count("best_step"), let score = json["best_score"]?.double { best = Best(step: step, score: score) }
+        if let step = count("best_step"), let score = json["best_score"]?.double { best = Best(step: step, score: score, loss: json["best_loss"]?.double ?? .infinity) }
     }
 }

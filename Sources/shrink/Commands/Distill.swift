@@ -97,6 +97,9 @@ struct Distill: ParsableCommand {
             guard teacher.graph.output(named: objective.output) != nil else {
                 throw CommandFailure("\(settings.teacher): the teacher has no output \(objective.output), which the objective \(objective.rawValue) is about")
             }
+            if objective == .regression, teacher.task != .regression {
+                throw CommandFailure("\(settings.teacher): the teacher does \(teacher.task.name), not regression; it has no number to teach")
+            }
             if case .sequenceClassification(_, areIndependent: true) = teacher.task {
                 throw CommandFailure("\(settings.teacher): the teacher's labels are independent (multi_label_classification), which no loss compares")
             }

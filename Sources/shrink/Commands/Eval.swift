@@ -26,7 +26,7 @@ struct Eval: ParsableCommand {
     @Option(help: "A tab-separated file of score, sentence, sentence; gives the correlation with the scores. A first line whose score is no number is a heading.") var similarity: String?
     @Option(help: "The columns of score, first and second sentence, counted from 1.") var columns = "1,2,3"
     @Option(help: "A .tsv, .csv or .jsonl file of texts with their labels; gives accuracy and F1.") var classification: String?
-    @Option(help: "--classification: the column of the text, by name or number (default: text).") var textColumn: String?
+    @Option(help: "--classification: the column of the text, by name or, where there is no row of names, by number (default: text).") var textColumn: String?
     @Option(help: "--classification: the column of the second text of pairs.") var pairColumn: String?
     @Option(help: "--classification: the column of the label (default: label).") var labelColumn: String?
     @Flag(help: "Skip the checksum of the weights.") var noVerify = false
@@ -101,8 +101,7 @@ struct Eval: ParsableCommand {
         }
         let window = context ?? min(2048, limit)
         guard window <= limit else { throw CommandFailure("--context \(window) is longer than the model's \(limit)", exitCode: CommandFailure.usage) }
-        let file = try MappedFile(path: path)
-        let tokens = try model.tokenizer.encode(String(decoding: file.bytes, as: UTF8.self)).tokens
+        let tokens = try model.tokenizer.encode(readText(path: path)).tokens
         let progress = Progress("perplexity", quiet: options.quiet)
         let start = Progress.now()
         let result = try Perplexity.measure(tokens: tokens, context: window, progress: { try progress.update($0, $1) }) { tokens, consume in
@@ -126,8 +125,7 @@ struct Eval: ParsableCommand {
     }
 
     private func measureSimilarity(_ model: any TextModel, _ path: String) throws {
-        let file = try MappedFile(path: path)
-        let data = try SentencePairs(parsing: String(decoding: file.bytes, as: UTF8.self), columns: columnNumbers(), file: path)
+        let data = try SentencePairs(parsing: readText(path: path), columns: columnNumbers(), file: path)
         let progress = Progress("similarity", quiet: options.quiet)
         var cut = 0
         let result = try SimilarityResult(data, progress: { try progress.update($0, $1) }) { text in

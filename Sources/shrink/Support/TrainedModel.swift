@@ -67,6 +67,8 @@ struct TrainedModel {
     }
 
     var graph: Graph { model.graph }
+    /// Where it comes from, for messages.
+    var place: String { model.place }
     var maximumTokens: Int { model.maximumInputTokens }
 
     /// The labels of a model that has a head for this objective.

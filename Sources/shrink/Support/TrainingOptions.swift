@@ -20,7 +20,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(parsing: .upToNextOption, help: "Files to learn from.") var data: [String] = []
     @Option(parsing: .upToNextOption, help: "Files to validate with (default: a share of the data).") var validationData: [String] = []
     @Option(help: "The share of the examples that is held back for validation (default: 0.05).") var validationShare: Double?
-    @Option(help: "The column of the text, by name or number (default: text).") var textColumn: String?
+    @Option(help: "The column of the text, by name or, where there is no row of names, by number (default: text).") var textColumn: String?
     @Option(help: "The column of the second text of pairs.") var pairColumn: String?
     @Option(help: "The column of the label, the tags or the score (default: label, labels, score).") var labelColumn: String?
     @Option(help: "Where documents of .txt end: file or empty-lines (default: file).") var documents: DocumentBoundary?

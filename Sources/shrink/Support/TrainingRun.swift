@@ -131,6 +131,9 @@ struct TrainingRun {
             _ = try PassManager.imitate(settings.scheme).run(on: &graph)
             let learnt = graph.extracting(outputs: ["loss"])
             let parameters = try ParameterTable(reading: learnt.parameters(freezing: settings.frozen), of: learnt)
+            if !isResumed, let name = parameters.firstNotFinite {
+                throw CommandFailure("\(model.place): the tensor \(name) holds numbers that are not finite; the checkpoint is damaged")
+            }
             let trainer = try Trainer(
                 graph, parameters: parameters, optimizer: settings.optimizer, weightDecay: Float(settings.weightDecay), recompute: settings.recomputation,
                 threads: threads, group: group)

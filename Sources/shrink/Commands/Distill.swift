@@ -34,7 +34,7 @@ struct Distill: ParsableCommand {
 
             --qat w8a8 computes as the packed model will, to finish a student that is trained: --student RUN/best --qat w8a8.
 
-            The run is a directory as of `shrink train`; Ctrl-C saves a checkpoint, --resume RUN goes on. Recipes hold teacher and the \
+            The run is a directory as of `shrink train`; without the loss hard the best student is that of the lowest loss. Ctrl-C saves a checkpoint, --resume RUN goes on. Recipes hold teacher and the \
             options by their names.
 
             Examples: shrink distill TEACHER --student-layers 3 --objective sentence-embedding --data texts.txt -o run

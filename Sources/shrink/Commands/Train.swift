@@ -16,7 +16,7 @@ struct Train: ParsableCommand {
             each step; {"step", "validation": {…}, "seconds"}
             data/          encoded examples
             checkpoints/   the last two; weights, moments, position
-            best/, last/   Hugging Face directories
+            best/, last/   Hugging Face directories; the best is told by the validation's accuracy or Spearman correlation, else by its loss
 
             Ctrl-C saves a checkpoint and ends; --resume RUN goes on from the last one, to the same bits as without \
             interruption. Of a damaged checkpoint it takes the one before. Options with --resume are --threads, --json and --quiet; \

@@ -34,6 +34,9 @@ struct DecodedInstruction {
     var float: Float
     /// Whether a worker may go on to it from the instruction before with the tokens it has, without waiting for others.
     var follows = false
+    /// Of attention that a single thread runs: the weights of the linear layer behind it, without those that the layer
+    /// before has asked memory for.
+    var next = UnsafeRawBufferPointer(start: nil, count: 0)
 
     subscript(_ position: Int) -> Operand { operands[position] }
 }
@@ -63,6 +66,17 @@ struct InstructionDecoder {
             (instructions + i).initialize(to: decoded)
         }
         markStretches(instructions)
+        if plan.threads == 1 { findNext(instructions) }
+    }
+
+    private func findNext(_ instructions: UnsafeMutablePointer<DecodedInstruction>) {
+        let fetched = 16384
+        for i in 1..<max(Int(plan.entry.instructionCount), 1) {
+            let weight = instructions[i][1]
+            let byteCount = weight.width &* Int(weight.rows)
+            guard instructions[i].opcode == .linear, instructions[i][0].isQuantized, byteCount > fetched else { continue }
+            instructions[i - 1].next = UnsafeRawBufferPointer(start: weight.address + fetched, count: byteCount &- fetched)
+        }
     }
 
     func operand(_ index: Int) throws(RuntimeError) -> Operand {

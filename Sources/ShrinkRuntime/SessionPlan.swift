@@ -144,10 +144,12 @@ private struct ScratchNeeds {
             case .attention:
                 floatOutput = 3
                 guard let q = program.tensor(Int(record.operands[0])), let k = program.tensor(Int(record.operands[1])) else { continue }
-                let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
-                attentionScratchByteCount = max(
-                    attentionScratchByteCount,
-                    shrink_attention_scratch_bytes(shape.rows(chunk: chunk), context, Int(q.columns)))
+                func needs(_ tokenCount: Int) -> Int {
+                    AttentionShape(
+                        (q.groups, q.type == .quantizedRow), sharedHeads: k.groups, tokenCount: tokenCount, workers: 1
+                    ).scratchByteCount(tokenCount: tokenCount, context: context, headSize: q.columns)
+                }
+                attentionScratchByteCount = max(attentionScratchByteCount, needs(1), needs(chunk))
             default: continue
             }
             guard record.operands[floatOutput] == InstructionRecord.absent else { continue }

@@ -127,11 +127,11 @@ typedef struct {
 #define SHRINK_ATTENTION_PIECE 128u
 
 /* Bytes of scratch memory for `rows` = tokens x heads query rows that see at most `length` positions:
- * a score for each row and position, the queries and one piece of keys and values in 16 bits, one
- * scale for each position and shared head. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
+ * a score for each row and position, the queries and one piece of keys and values in 16 bits, two
+ * factors for each position and shared head. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
 static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t shared_heads, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
-    return (rows + shared_heads) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
+    return (rows + 2 * shared_heads) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
 }
 
 /* The one list of kernels: X(name, return type, (parameters)).

@@ -19,7 +19,7 @@ int shrink_file_open(const char *path, int *descriptor);
 int shrink_file_size(int descriptor, uint64_t *byte_count);
 /* Reads the first `byte_count` bytes; ENODATA when the file is shorter. */
 int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count);
-/* A private read-only mapping of the first `byte_count` (> 0) bytes. */
+/* A private read-only mapping of the first `byte_count` (> 0) bytes; those that memory holds already take no faults. */
 int shrink_file_map(int descriptor, uint64_t byte_count, const void **base);
 void shrink_file_unmap(const void *base, uint64_t byte_count);
 void shrink_file_close(int descriptor);

@@ -13,7 +13,8 @@ extension Executor {
         let rows = rowCount(of: instruction.pointee[0])
         let weight = instruction.pointee[1]
         let tiles = (rows &+ Self.rowTile &- 1) / Self.rowTile
-        let task = Task(executor, instruction, .channels, itemCount: tiles &* Self.blockCount(weight))
+        let task = Task(
+            executor, instruction, rows == 1 ? .channelShares : .channels, itemCount: tiles &* Self.blockCount(weight))
         workers.perform(task, isSmall: rows &* weight.width &* Int(weight.rows) < Self.smallLinearProducts)
     }
 
@@ -22,15 +23,8 @@ extension Executor {
     /// only both second-level caches hold the weight; on slower cores threads pay earlier.
     func runLinearOfOneRow(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
         let weight = instruction.pointee[1]
-        let task = Task(executor, instruction, .channelShares, itemCount: workers.count)
+        let task = Task(executor, instruction, .channelShares, itemCount: Self.blockCount(weight))
         workers.perform(task, isSmall: weight.width &* Int(weight.rows) <= Self.smallRecurrentProducts)
-    }
-
-    /// Share `index` of `count`.
-    func multiplyShare(_ index: Int, of count: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
-        let blocks = Self.blockCount(instruction.pointee[1])
-        let (begin, end) = (index &* blocks / count, (index &+ 1) &* blocks / count)
-        if begin < end { multiply(instruction, rows: 0..<1, blocks: begin..<end) }
     }
 
     /// Items are (tile of rows, block of channels); a run of blocks of one tile is one kernel call.

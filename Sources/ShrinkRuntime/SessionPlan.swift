@@ -36,6 +36,8 @@ public struct SessionPlan {
     let carryCopyOffset: Int
     /// What a recurrent layer computes with: the gates of one token, then h as a quantized row.
     let gateOffset: Int
+    /// A counter for each worker.
+    let shareOffset: Int
     /// Exactly what the session asks its allocator for, in one piece.
     public let byteCount: Int
 
@@ -93,6 +95,8 @@ public struct SessionPlan {
         sum.add(1, carryByteCount)
         gateOffset = sum.total
         sum.add(1, needs.gateByteCount)
+        shareOffset = sum.total
+        sum.add(threads, Workers.shareStride * 8)
         guard !sum.overflows else {
             throw RuntimeError(.limitExceeded, "the session would need more memory than there are addresses", 0)
         }

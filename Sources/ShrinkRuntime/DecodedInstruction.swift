@@ -34,9 +34,8 @@ struct DecodedInstruction {
     var float: Float
     /// Whether a worker may go on to it from the instruction before with the tokens it has, without waiting for others.
     var follows = false
-    /// Of attention that a single thread runs: the weights of the linear layer behind it, without those that the layer
-    /// before has asked memory for.
-    var next = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Of linear layers and attention: the weights that are read after it.
+    var next = NextWeights()
 
     subscript(_ position: Int) -> Operand { operands[position] }
 }
@@ -66,17 +65,7 @@ struct InstructionDecoder {
             (instructions + i).initialize(to: decoded)
         }
         markStretches(instructions)
-        if plan.threads == 1 { findNext(instructions) }
-    }
-
-    private func findNext(_ instructions: UnsafeMutablePointer<DecodedInstruction>) {
-        let fetched = 16384
-        for i in 1..<max(Int(plan.entry.instructionCount), 1) {
-            let weight = instructions[i][1]
-            let byteCount = weight.width &* Int(weight.rows)
-            guard instructions[i].opcode == .linear, instructions[i][0].isQuantized, byteCount > fetched else { continue }
-            instructions[i - 1].next = UnsafeRawBufferPointer(start: weight.address + fetched, count: byteCount &- fetched)
-        }
+        findNextWeights(instructions)
     }
 
     func operand(_ index: Int) throws(RuntimeError) -> Operand {

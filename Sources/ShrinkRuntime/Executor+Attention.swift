@@ -134,13 +134,16 @@ extension Executor {
         let growth: UInt32 = instruction.pointee.integers[0] == 1 ? 1 : 0
         let scratch = attentionScratch + worker &* attentionScratchByteCount
         if q.isQuantized {
+            let share = instruction.pointee.next.share(worker, of: workers.count)
+            // The layer before has asked for the beginning.
+            let next = UnsafeRawBufferPointer(rebasing: share.dropFirst(16384))
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),
                 v: values.assumingMemoryBound(to: UInt8.self), q_stride: q.rowByteCount, k_stride: k.rowByteCount,
                 v_stride: v.rowByteCount, tokens: UInt32(truncatingIfNeeded: tokens),
                 shared_heads: UInt32(truncatingIfNeeded: sharedHeads), heads: UInt32(truncatingIfNeeded: heads), length: length,
                 growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch, y: y, y_stride: yStride,
-                next: instruction.pointee.next.baseAddress, next_bytes: instruction.pointee.next.count)
+                next: next.baseAddress, next_bytes: next.count)
             kernels.pointee.attention_q8(&arguments)
         } else {
             var arguments = shrink_attention_f32_args(

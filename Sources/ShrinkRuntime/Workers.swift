@@ -123,7 +123,10 @@ struct Task {
                 var run: Int64 = 0
                 let first = Int(shrink_atomic_take(taken, Int64(count), 1, 4, &run))
                 if run == 0 { break }
-                task.pointee.perform((begin &+ first)..<(begin &+ first &+ Int(run)), worker: worker)
+                let items = (begin &+ first)..<(begin &+ first &+ Int(run))
+                let (executor, instruction) = (task.pointee.executor, task.pointee.instruction)
+                let next = i == 0 && first &+ Int(run) == count ? instruction.pointee.next.share(worker, of: workerCount).baseAddress : nil
+                executor.pointee.multiplyBlocks(items, of: instruction, next: next)
             }
         }
     }

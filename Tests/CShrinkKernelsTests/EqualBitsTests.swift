@@ -82,7 +82,7 @@ import Testing
                 let args = shrink_linear_q8_args(
                     x: memory.array(row(codes[m], scale: 1, zero: Int32(zero))), x_stride: shrink_qrow_bytes(k), rows: 1, k: UInt32(k), n: 2,
                     block_begin: 0, block_end: 1, w: memory.array(pack(w, k: k)), w_scale: memory.array([1, 1]),
-                    w_sum: memory.array([127 * Int32(k), -127 * Int32(k)]), bias: nil, y: y, y_stride: 2)
+                    w_sum: memory.array([127 * Int32(k), -127 * Int32(k)]), bias: nil, y: y, y_stride: 2, next: nil)
                 withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.linear_q8($0) }
                 let exact = (Int(codes[m][0]) - zero) * 127 * k
                 #expect([y[0], y[1]] == [Float(exact), Float(-exact)], "\(name(isa)), code \(codes[m][0]), zero \(zero)")

@@ -130,7 +130,8 @@ struct LinearQ8 {
             x: UnsafePointer(memory.array(rows)), x_stride: stride, rows: UInt32(x.count), k: UInt32(k), n: UInt32(n),
             block_begin: UInt32(begin), block_end: UInt32(end), w: UnsafePointer(memory.array(pack(w, k: k))),
             w_scale: UnsafePointer(memory.array(wScale)), w_sum: UnsafePointer(memory.array(w.map { $0.reduce(0) { $0 + Int32($1) } })),
-            bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride)
+            bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride,
+            next: random.int(0...1) == 0 ? nil : UnsafeRawPointer(y))
         return (args, y, count)
     }
 }

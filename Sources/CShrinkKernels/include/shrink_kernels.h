@@ -67,6 +67,7 @@ typedef struct {
     const float *bias;       /* or NULL */
     float *y;
     size_t y_stride;         /* floats between rows */
+    const void *next;        /* or NULL: what is read after these blocks, which memory can be asked for meanwhile */
 } shrink_linear_q8_args;
 
 /* y[m][o] = sum_k x[m][k] * w[o][k] (k ascending from +0, multiply then add) + bias[o]. */

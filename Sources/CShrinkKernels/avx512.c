@@ -54,27 +54,30 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
     __m512i low[12], high[12];
     UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
-    const size_t left = (args->block_end - block) * steps;
+    /* From step `turn` on what lies far ahead is behind the last block. */
+    const size_t left = (args->block_end - block) * steps, turn = left - FAR / 128;
     if (rows < 4) ahead = (const char *)w + FAR;
-    for (size_t s = 0; s < steps; s++) {
-        __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
-        if (rows < 4) {
-            if (s + FAR / 128 == left && args->next) ahead = args->next;
-            _mm_prefetch(ahead, _MM_HINT_T0);
-            _mm_prefetch(ahead + 64, _MM_HINT_T0);
-            ahead += 128;
-        } else {
-            _mm_prefetch(ahead, _MM_HINT_T1);
-            if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
-            ahead += share;
+    for (size_t s = 0, end = rows < 4 && args->next && turn < steps ? turn : steps;; end = steps) {
+        for (; s < end; s++) {
+            __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
+            if (rows < 4) {
+                _mm_prefetch(ahead + s * 128, _MM_HINT_T0);
+                _mm_prefetch(ahead + s * 128 + 64, _MM_HINT_T0);
+            } else {
+                _mm_prefetch(ahead, _MM_HINT_T1);
+                if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+                ahead += share;
+            }
+            UNROLL for (int m = 0; m < rows; m++) {
+                int32_t four;
+                memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
+                __m512i a = _mm512_set1_epi32(four);
+                low[m] = _mm512_dpbusd_epi32(low[m], a, w_low);
+                high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
+            }
         }
-        UNROLL for (int m = 0; m < rows; m++) {
-            int32_t four;
-            memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
-            __m512i a = _mm512_set1_epi32(four);
-            low[m] = _mm512_dpbusd_epi32(low[m], a, w_low);
-            high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
-        }
+        if (rows >= 4 || s == steps) break;
+        ahead = (const char *)((uintptr_t)args->next - s * 128);
     }
     vu sums[2 * 12];
     UNROLL for (int m = 0; m < rows; m++) {

@@ -13,6 +13,7 @@
 #define LINEAR_ROWS 10
 
 #define PAIR_ROWS 12
+#define FAR 16384
 
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 #define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
@@ -42,7 +43,8 @@ INLINE vi write_many_codes(int vectors, const float *x, float inverse, int32_t z
 
 /* `rows` quantized rows against one block: 2 `rows` accumulators in registers over all of K. The first of
  * `tiles` tiles would wait for the weights and the others not need the memory: so each fetches its share
- * of the next block. A tile of few rows alone reads as fast as memory goes, with a shorter way ahead. */
+ * of the next block. A tile of few rows alone reads as fast as memory goes, with a shorter way ahead, past the last
+ * block into what is read next. */
 INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t first, uint32_t block, uint32_t tiles, uint32_t tile) {
     const int8_t *w = args->w + block * q8_block_bytes(args->k);
     const size_t stride = args->x_stride, steps = ((size_t)args->k + 3) / 4;
@@ -52,23 +54,30 @@ INLINE void linear_q8_tile(int rows, const shrink_linear_q8_args *args, uint32_t
     for (int g = 0; g < 4; g++) x[g] = args->x + (first + 3 * g) * stride;
     __m512i low[12], high[12];
     UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_si512();
-    for (size_t s = 0; s < steps; s++) {
-        __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
-        if (rows < 4) {
-            _mm_prefetch((const char *)w + s * 128 + 16384, _MM_HINT_T0);
-            _mm_prefetch((const char *)w + s * 128 + 16448, _MM_HINT_T0);
-        } else {
-            _mm_prefetch(ahead, _MM_HINT_T1);
-            if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
-            ahead += share;
+    /* From step `turn` on what lies far ahead is behind the last block. */
+    const size_t left = (args->block_end - block) * steps, turn = left - FAR / 128;
+    if (rows < 4) ahead = (const char *)w + FAR;
+    for (size_t s = 0, end = rows < 4 && args->next && turn < steps ? turn : steps;; end = steps) {
+        for (; s < end; s++) {
+            __m512i w_low = _mm512_loadu_si512(w + s * 128), w_high = _mm512_loadu_si512(w + s * 128 + 64);
+            if (rows < 4) {
+                _mm_prefetch(ahead + s * 128, _MM_HINT_T0);
+                _mm_prefetch(ahead + s * 128 + 64, _MM_HINT_T0);
+            } else {
+                _mm_prefetch(ahead, _MM_HINT_T1);
+                if (rows < 8) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+                ahead += share;
+            }
+            UNROLL for (int m = 0; m < rows; m++) {
+                int32_t four;
+                memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
+                __m512i a = _mm512_set1_epi32(four);
+                low[m] = _mm512_dpbusd_epi32(low[m], a, w_low);
+                high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
+            }
         }
-        UNROLL for (int m = 0; m < rows; m++) {
-            int32_t four;
-            memcpy(&four, x[m / 3] + s * 4 + (m % 3) * stride, 4);
-            __m512i a = _mm512_set1_epi32(four);
-            low[m] = _mm512_dpbusd_epi32(low[m], a, w_low);
-            high[m] = _mm512_dpbusd_epi32(high[m], a, w_high);
-        }
+        if (rows >= 4 || s == steps) break;
+        ahead = (const char *)((uintptr_t)args->next - s * 128);
     }
     vu sums[2 * 12];
     UNROLL for (int m = 0; m < rows; m++) {

@@ -56,10 +56,29 @@ int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count) {
     return 0;
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
+/* Pages that memory holds already are mapped at once: a fault for every sixteen takes four times as long. Others are
+ * read when they are needed. A kernel that cannot do this leaves all to faults. */
+static void map_cached(char *mapping, size_t byte_count) {
+    unsigned char states[4096];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), piece = sizeof states * page;
+    for (size_t i = 0; i < byte_count; i += piece) {
+        const size_t length = byte_count - i < piece ? byte_count - i : piece, pages = (length + page - 1) / page;
+        size_t held = 0;
+        if (mincore(mapping + i, length, states) != 0) return;
+        while (held < pages && states[held] & 1) held++;
+        if (held == pages && madvise(mapping + i, length, MADV_POPULATE_READ) != 0) return;
+    }
+}
+
 int shrink_file_map(int descriptor, uint64_t byte_count, const void **base) {
     if (byte_count > SIZE_MAX) return EOVERFLOW;
     void *mapping = mmap(NULL, (size_t)byte_count, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (mapping == MAP_FAILED) return errno;
+    map_cached(mapping, (size_t)byte_count);
     *base = mapping;
     return 0;
 }

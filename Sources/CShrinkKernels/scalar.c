@@ -136,18 +136,21 @@ static float power_of_two(float x) {
     return p * power;
 }
 
-static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query, uint32_t length, float *y) {
+static void attend_q8(
+    const shrink_attention_q8_args *args, uint32_t shared_head, const uint8_t *query, uint32_t length, float *y) {
+    const uint8_t *keys = args->k + shared_head * shrink_qrow_bytes(args->head_dim);
+    const uint8_t *values = args->v + shared_head * shrink_qrow_bytes(args->head_dim);
     float *scores = args->scratch;
     shrink_qrow_tail q = row_tail(query, args->head_dim);
     float query_scale = q.scale * (args->scale * EXP_LOG2E), max = -__builtin_inff(), top = 0;
     for (uint32_t t = 0; t < length; t++) {
-        const uint8_t *codes = args->k + t * args->k_stride;
+        const uint8_t *codes = keys + t * args->k_stride;
         shrink_qrow_tail k = row_tail(codes, args->head_dim);
         int32_t dot = 0;
         for (uint32_t d = 0; d < args->head_dim; d++) dot += (query[d] - q.zero) * (codes[d] - k.zero);
         scores[t] = (float)dot * (query_scale * k.scale);
         max = scores[t] > max ? scores[t] : max;
-        float value_scale = row_tail(args->v + t * args->v_stride, args->head_dim).scale;
+        float value_scale = row_tail(values + t * args->v_stride, args->head_dim).scale;
         top = value_scale > top ? value_scale : top;
     }
     float factor = clamp(32767.0f / top, 0, 3e38f);
@@ -155,7 +158,7 @@ static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query
     for (uint32_t t = 0; t < length; t++) {
         float e = power_of_two(scores[t] - max);
         sum.lane[t % 16] = sum.lane[t % 16] + e;
-        scores[t] = clamp(e * (row_tail(args->v + t * args->v_stride, args->head_dim).scale * factor), 0, 32767);
+        scores[t] = clamp(e * (row_tail(values + t * args->v_stride, args->head_dim).scale * factor), 0, 32767);
     }
     float unit = (top * (1.0f / 32767.0f)) / fold(&sum);
     for (uint32_t d = 0; d < args->head_dim; d++) {
@@ -163,7 +166,7 @@ static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query
         for (uint32_t first = 0; first < length; first += SHRINK_ATTENTION_PIECE) {
             int32_t piece = 0;
             for (uint32_t t = first; t < length && t < first + SHRINK_ATTENTION_PIECE; t++) {
-                const uint8_t *codes = args->v + t * args->v_stride;
+                const uint8_t *codes = values + t * args->v_stride;
                 int32_t weight = (int32_t)round_to_even(scores[t]);
                 piece += weight * (codes[d] - row_tail(codes, args->head_dim).zero);
             }
@@ -175,8 +178,8 @@ static void attend_q8(const shrink_attention_q8_args *args, const uint8_t *query
 
 static void attention_q8_scalar(const shrink_attention_q8_args *args) {
     for (uint32_t i = 0; i < args->tokens; i++)
-        for (uint32_t h = 0; h < args->heads; h++)
-            attend_q8(args, args->q + i * args->q_stride + h * shrink_qrow_bytes(args->head_dim),
+        for (uint32_t h = 0; h < args->shared_heads * args->heads; h++)
+            attend_q8(args, h / args->heads, args->q + i * args->q_stride + h * shrink_qrow_bytes(args->head_dim),
                       args->length + i * args->growth, args->y + i * args->y_stride + (size_t)h * args->head_dim);
 }
 

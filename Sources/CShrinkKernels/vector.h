@@ -57,13 +57,15 @@ INLINE vf keep_first(vf v, size_t count) {
     return index < (vi)(int32_t)count ? v : (vf)0;
 }
 
-/* Lane i of sixteen records of four 32-bit fields, as four vectors of one field each. */
-INLINE void transpose_records(const uint8_t *const records[LANES], vu fields[4]) {
+/* Lane i of sixteen records of four 32-bit fields, `stride` bytes apart, as four vectors of one field each. */
+INLINE void transpose_records(const uint8_t *records, size_t stride, vu fields[4]) {
     typedef uint32_t quad __attribute__((ext_vector_type(4)));
+    const uint8_t *fourth[4];
+    UNROLL for (int i = 0; i < 4; i++) fourth[i] = records + 4 * i * stride;
     vu mixed[4];
     UNROLL for (int j = 0; j < 4; j++) {
         quad q[4];
-        UNROLL for (int i = 0; i < 4; i++) memcpy(&q[i], records[4 * i + j], sizeof q[i]);
+        UNROLL for (int i = 0; i < 4; i++) memcpy(&q[i], fourth[i] + j * stride, sizeof q[i]);
         mixed[j] = __builtin_shufflevector(__builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7),
                                            __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7),
                                            0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -34,6 +34,8 @@ struct DecodedInstruction {
     var float: Float
     /// Whether a worker may go on to it from the instruction before with the tokens it has, without waiting for others.
     var follows = false
+    /// Of linear layers and attention: the weights that are read after it.
+    var next = NextWeights()
 
     subscript(_ position: Int) -> Operand { operands[position] }
 }
@@ -63,6 +65,7 @@ struct InstructionDecoder {
             (instructions + i).initialize(to: decoded)
         }
         markStretches(instructions)
+        findNextWeights(instructions)
     }
 
     func operand(_ index: Int) throws(RuntimeError) -> Operand {

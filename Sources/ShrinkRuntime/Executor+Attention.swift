@@ -9,31 +9,42 @@ struct AttentionShape {
     /// The most tokens whose float output is held until all of their heads are done.
     static let tokenTile = 64
 
+    /// Heads of keys and values, of one call and in all. Several for a single token: what they need of the same positions
+    /// then comes from memory while the products of others are made.
     let sharedHeads: Int
-    /// Heads of one call; they use the same keys and values.
+    let allSharedHeads: Int
+    /// Heads of one call for each of them.
     let heads: Int
     let headRuns: Int
     /// Tokens of one call.
     let tokens: Int
 
-    init(heads: Int, sharedHeads: Int) {
-        let group = heads / sharedHeads
-        self.sharedHeads = sharedHeads
+    /// For a tile of `tokenCount` tokens, whose calls are shared out among `workers`.
+    init(_ q: (heads: UInt32, isQuantized: Bool), sharedHeads: UInt32, tokenCount: Int, workers: Int) {
+        allSharedHeads = Int(sharedHeads)
+        let group = Int(q.heads) / allSharedHeads
         headRuns = (group &+ Self.mostRows &- 1) / Self.mostRows
-        self.heads = (group &+ headRuns &- 1) / headRuns
-        tokens = min(Self.tokenTile, Self.mostRows / self.heads)
+        heads = (group &+ headRuns &- 1) / headRuns
+        tokens = min(Self.tokenTile, Self.mostRows / heads)
+        let isSingle = tokenCount == 1 && q.isQuantized
+        self.sharedHeads = isSingle ? min((allSharedHeads &+ workers &- 1) / workers, tokens) : 1
     }
 
-    func rows(chunk: Int) -> Int { heads &* min(tokens, chunk) }
+    /// Kernel calls for as many tokens.
+    var runs: Int { (allSharedHeads &+ sharedHeads &- 1) / sharedHeads &* headRuns }
+    func calls(tokenCount: Int) -> Int { (tokenCount &+ tokens &- 1) / tokens &* runs }
 
-    /// Kernel calls of a tile.
-    func calls(_ tile: AttentionTile) -> Int { (tile.tokens.count &+ tokens &- 1) / tokens &* sharedHeads &* headRuns }
+    /// Bytes of scratch memory for one call of at most `tokenCount` tokens.
+    func scratchByteCount(tokenCount: Int, context: Int, headSize: UInt32) -> Int {
+        shrink_attention_scratch_bytes(sharedHeads &* heads &* min(tokens, tokenCount), sharedHeads, context, Int(headSize))
+    }
 }
 
 /// Tokens whose attention is computed before any of it is quantized, and the float rows that hold it meanwhile where
 /// the program does not want them.
 struct AttentionTile {
     var tokens: Range<Int>
+    var shape: AttentionShape
     var rows: UnsafeMutablePointer<Float>
 
     func row(_ token: Int, of instruction: UnsafePointer<DecodedInstruction>) -> UnsafeMutablePointer<Float> {
@@ -47,38 +58,45 @@ extension Executor {
     /// Tiles of tokens one after the other; the calls of a tile are shared out, then its rows are quantized.
     func runAttention(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
         let q = instruction.pointee[0]
-        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(instruction.pointee[1].groups))
         var first = 0
         while first < tokenCount {
-            let tile = AttentionTile(tokens: first..<min(tokenCount, first &+ AttentionShape.tokenTile), rows: attentionRows)
-            let tokens = tile.tokens.count
-            let products = tokens &* q.width &* visiblePositions(tile.tokens.upperBound &- 1, instruction)
+            let tokens = first..<min(tokenCount, first &+ AttentionShape.tokenTile)
+            let products = tokens.count &* q.width &* visiblePositions(tokens.upperBound &- 1, instruction)
+            let isSmall = products < Self.smallAttentionProducts
+            let tile = AttentionTile(
+                tokens: tokens, shape: shape(of: instruction, tokens.count, workers: isSmall ? 1 : workers.count), rows: attentionRows)
             workers.perform(
-                Task(executor, instruction, .heads(tile), itemCount: shape.calls(tile)),
-                isSmall: products < Self.smallAttentionProducts)
+                Task(executor, instruction, .heads(tile), itemCount: tile.shape.calls(tokenCount: tokens.count)), isSmall: isSmall)
             if instruction.pointee[4].isPresent {
                 workers.perform(
-                    Task(executor, instruction, .quantizeAttention(tile), itemCount: tokens),
-                    isSmall: tokens &* q.width < Self.smallElements)
+                    Task(executor, instruction, .quantizeAttention(tile), itemCount: tokens.count),
+                    isSmall: tokens.count &* q.width < Self.smallElements)
             }
-            first &+= tokens
+            first = tokens.upperBound
         }
     }
 
     /// The same for some tokens, by one worker.
     func attendTokens(_ tokens: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
         let q = instruction.pointee[0]
-        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(instruction.pointee[1].groups))
         var first = tokens.lowerBound
         while first < tokens.upperBound {
             let end = min(tokens.upperBound, first &+ attentionTokens)
-            let tile = AttentionTile(tokens: first..<end, rows: attentionRows + worker &* attentionTokens &* q.width)
-            for call in 0..<shape.calls(tile) { attend(call, of: instruction, tile, worker: worker) }
+            let tile = AttentionTile(
+                tokens: first..<end, shape: shape(of: instruction, end &- first, workers: 1),
+                rows: attentionRows + worker &* attentionTokens &* q.width)
+            for call in 0..<tile.shape.calls(tokenCount: end &- first) { attend(call, of: instruction, tile, worker: worker) }
             if instruction.pointee[4].isPresent {
                 for row in first..<end { quantizeAttention(row, of: instruction, tile) }
             }
             first = end
         }
+    }
+
+    private func shape(of instruction: UnsafePointer<DecodedInstruction>, _ tokenCount: Int, workers: Int) -> AttentionShape {
+        let q = instruction.pointee[0]
+        return AttentionShape(
+            (q.groups, q.isQuantized), sharedHeads: instruction.pointee[1].groups, tokenCount: tokenCount, workers: workers)
     }
 
     /// Positions that a row attends to.
@@ -91,17 +109,17 @@ extension Executor {
         quantizeGroups(tile.row(row, of: instruction), to: quantizedOut, row: quantizedOut.row(row))
     }
 
-    /// Item: (run of tokens, shared head, run of its heads) of a tile.
+    /// Item: (run of tokens, run of shared heads, run of the heads of each) of a tile.
     func attend(_ item: Int, of instruction: UnsafePointer<DecodedInstruction>, _ tile: AttentionTile, worker: Int) {
         let q = instruction.pointee[0]
         let k = instruction.pointee[1]
         let v = instruction.pointee[2]
-        let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
-        let runs = shape.sharedHeads &* shape.headRuns
-        let row = tile.tokens.lowerBound &+ item / runs &* shape.tokens
+        let shape = tile.shape
+        let row = tile.tokens.lowerBound &+ item / shape.runs &* shape.tokens
         let tokens = min(shape.tokens, tile.tokens.upperBound &- row)
-        let sharedHead = item % runs / shape.headRuns
-        let group = Int(q.groups) / shape.sharedHeads
+        let sharedHead = item % shape.runs / shape.headRuns &* shape.sharedHeads
+        let sharedHeads = min(shape.sharedHeads, shape.allSharedHeads &- sharedHead)
+        let group = Int(q.groups) / shape.allSharedHeads
         let headInGroup = item % shape.headRuns &* shape.heads
         let heads = min(shape.heads, group &- headInGroup)
         let head = sharedHead &* group &+ headInGroup
@@ -116,12 +134,16 @@ extension Executor {
         let growth: UInt32 = instruction.pointee.integers[0] == 1 ? 1 : 0
         let scratch = attentionScratch + worker &* attentionScratchByteCount
         if q.isQuantized {
+            let share = instruction.pointee.next.share(worker, of: workers.count)
+            // The layer before has asked for the beginning.
+            let next = UnsafeRawBufferPointer(rebasing: share.dropFirst(16384))
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),
                 v: values.assumingMemoryBound(to: UInt8.self), q_stride: q.rowByteCount, k_stride: k.rowByteCount,
-                v_stride: v.rowByteCount, tokens: UInt32(truncatingIfNeeded: tokens), heads: UInt32(truncatingIfNeeded: heads),
-                length: length, growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch,
-                y: y, y_stride: yStride)
+                v_stride: v.rowByteCount, tokens: UInt32(truncatingIfNeeded: tokens),
+                shared_heads: UInt32(truncatingIfNeeded: sharedHeads), heads: UInt32(truncatingIfNeeded: heads), length: length,
+                growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch, y: y, y_stride: yStride,
+                next: next.baseAddress, next_bytes: next.count)
             kernels.pointee.attention_q8(&arguments)
         } else {
             var arguments = shrink_attention_f32_args(

@@ -5,7 +5,7 @@ extension Executor {
     /// Rows that go through all blocks of channels together, so that they stay in the second-level cache.
     private static let rowTile = 128
 
-    private static func blockCount(_ weight: Operand) -> Int {
+    static func blockCount(_ weight: Operand) -> Int {
         (Int(weight.rows) &+ Program.channelBlock &- 1) / Program.channelBlock
     }
 
@@ -13,7 +13,8 @@ extension Executor {
         let rows = rowCount(of: instruction.pointee[0])
         let weight = instruction.pointee[1]
         let tiles = (rows &+ Self.rowTile &- 1) / Self.rowTile
-        let task = Task(executor, instruction, .channels, itemCount: tiles &* Self.blockCount(weight))
+        let task = Task(
+            executor, instruction, rows == 1 ? .channelShares : .channels, itemCount: tiles &* Self.blockCount(weight))
         workers.perform(task, isSmall: rows &* weight.width &* Int(weight.rows) < Self.smallLinearProducts)
     }
 
@@ -22,19 +23,13 @@ extension Executor {
     /// only both second-level caches hold the weight; on slower cores threads pay earlier.
     func runLinearOfOneRow(_ executor: UnsafePointer<Executor>, _ instruction: UnsafePointer<DecodedInstruction>) {
         let weight = instruction.pointee[1]
-        let task = Task(executor, instruction, .channelShares, itemCount: workers.count)
+        let task = Task(executor, instruction, .channelShares, itemCount: Self.blockCount(weight))
         workers.perform(task, isSmall: weight.width &* Int(weight.rows) <= Self.smallRecurrentProducts)
     }
 
-    /// Share `index` of `count`.
-    func multiplyShare(_ index: Int, of count: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
-        let blocks = Self.blockCount(instruction.pointee[1])
-        let (begin, end) = (index &* blocks / count, (index &+ 1) &* blocks / count)
-        if begin < end { multiply(instruction, rows: 0..<1, blocks: begin..<end) }
-    }
-
-    /// Items are (tile of rows, block of channels); a run of blocks of one tile is one kernel call.
-    func multiplyBlocks(_ items: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>) {
+    /// Items are (tile of rows, block of channels); a run of blocks of one tile is one kernel call. `next`: what the worker
+    /// reads afterwards.
+    func multiplyBlocks(_ items: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, next: UnsafeRawPointer? = nil) {
         let blocks = Self.blockCount(instruction.pointee[1])
         let rows = rowCount(of: instruction.pointee[0])
         var item = items.lowerBound
@@ -44,7 +39,7 @@ extension Executor {
             let count = min(blocks &- begin, items.upperBound &- item)
             let firstRow = tile &* Self.rowTile
             multiply(
-                instruction, rows: firstRow..<min(firstRow &+ Self.rowTile, rows), blocks: begin..<(begin &+ count))
+                instruction, rows: firstRow..<min(firstRow &+ Self.rowTile, rows), blocks: begin..<(begin &+ count), next: next)
             item &+= count
         }
     }
@@ -55,12 +50,14 @@ extension Executor {
         var first = tokens.lowerBound
         while first < tokens.upperBound {
             let end = min(tokens.upperBound, first &+ Self.rowTile)
-            multiply(instruction, rows: first..<end, blocks: 0..<blocks)
+            multiply(instruction, rows: first..<end, blocks: 0..<blocks, next: nil)
             first = end
         }
     }
 
-    private func multiply(_ instruction: UnsafePointer<DecodedInstruction>, rows: Range<Int>, blocks: Range<Int>) {
+    private func multiply(
+        _ instruction: UnsafePointer<DecodedInstruction>, rows: Range<Int>, blocks: Range<Int>, next: UnsafeRawPointer?
+    ) {
         let x = instruction.pointee[0]
         let weight = instruction.pointee[1]
         let bias = instruction.pointee[4]
@@ -74,7 +71,7 @@ extension Executor {
                 block_end: UInt32(truncatingIfNeeded: blocks.upperBound),
                 w: weight.address.assumingMemoryBound(to: Int8.self), w_scale: instruction.pointee[2].floats(0),
                 w_sum: instruction.pointee[3].address.assumingMemoryBound(to: Int32.self), bias: biasValues,
-                y: out.floats(rows.lowerBound), y_stride: out.rowByteCount / 4)
+                y: out.floats(rows.lowerBound), y_stride: out.rowByteCount / 4, next: next)
             kernels.pointee.linear_q8(&arguments)
         } else {
             var arguments = shrink_linear_f32_args(

@@ -23,6 +23,8 @@ struct Executor {
     let scratchRowByteCount: Int
     /// The gates of one token, then a quantized row.
     let gates: UnsafeMutableRawPointer
+    /// How many items of its share each worker has taken, or others for it.
+    let takenOfShares: UnsafeMutablePointer<Int64>
     /// Fewest tokens of a worker that takes some through a stretch.
     let fewestTokens: Int
     /// Not 0: stop. nil: never.

@@ -185,6 +185,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
             scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset,
+            takenOfShares: (memory.base + plan.shareOffset).assumingMemoryBound(to: Int64.self),
             fewestTokens: Executor.fewestTokens(weightByteCount: model.weights.count), cancelFlag: cancelFlag)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)

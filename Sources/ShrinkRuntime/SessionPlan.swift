@@ -36,6 +36,8 @@ public struct SessionPlan {
     let carryCopyOffset: Int
     /// What a recurrent layer computes with: the gates of one token, then h as a quantized row.
     let gateOffset: Int
+    /// A counter for each worker.
+    let shareOffset: Int
     /// Exactly what the session asks its allocator for, in one piece.
     public let byteCount: Int
 
@@ -93,6 +95,8 @@ public struct SessionPlan {
         sum.add(1, carryByteCount)
         gateOffset = sum.total
         sum.add(1, needs.gateByteCount)
+        shareOffset = sum.total
+        sum.add(threads, Workers.shareStride * 8)
         guard !sum.overflows else {
             throw RuntimeError(.limitExceeded, "the session would need more memory than there are addresses", 0)
         }
@@ -144,10 +148,12 @@ private struct ScratchNeeds {
             case .attention:
                 floatOutput = 3
                 guard let q = program.tensor(Int(record.operands[0])), let k = program.tensor(Int(record.operands[1])) else { continue }
-                let shape = AttentionShape(heads: Int(q.groups), sharedHeads: Int(k.groups))
-                attentionScratchByteCount = max(
-                    attentionScratchByteCount,
-                    shrink_attention_scratch_bytes(shape.rows(chunk: chunk), context, Int(q.columns)))
+                func needs(_ tokenCount: Int) -> Int {
+                    AttentionShape(
+                        (q.groups, q.type == .quantizedRow), sharedHeads: k.groups, tokenCount: tokenCount, workers: 1
+                    ).scratchByteCount(tokenCount: tokenCount, context: context, headSize: q.columns)
+                }
+                attentionScratchByteCount = max(attentionScratchByteCount, needs(1), needs(chunk))
             default: continue
             }
             guard record.operands[floatOutput] == InstructionRecord.absent else { continue }

@@ -3,6 +3,9 @@ import ShrinkFormat
 
 /// How a session splits work: alone, over its own pool, or over the caller's threads.
 struct Workers {
+    /// Counters of shares are a cache line apart.
+    static let shareStride = 8
+
     let count: Int
     private let function: shrink_parallel_for?
     private let context: UnsafeMutableRawPointer?
@@ -39,6 +42,9 @@ struct Workers {
             return true
         }
         task.workerCount = count
+        if case .channelShares = task.stage {
+            for share in 0..<count { task.executor.pointee.takenOfShares[share &* Self.shareStride] = 0 }
+        }
         withUnsafeMutablePointer(to: &task) { task in
             function(context, count, { task, worker in
                 guard let task else { return }
@@ -56,8 +62,8 @@ struct Task {
         case rows
         /// An item is a block of output channels for a tile of rows; tiles one after the other.
         case channels
-        /// An item is a worker's share of all blocks of channels, for one row: the same share every time, so that
-        /// its weights stay in the worker's cache.
+        /// An item is a block of channels for one row. Workers begin with a share of their own, the same every time: its
+        /// weights are one stream from memory, and stay in the worker's cache if they can.
         case channelShares
         /// An item is a kernel call of attention: some heads of some tokens of the tile.
         case heads(AttentionTile)
@@ -87,7 +93,7 @@ struct Task {
 
     /// All workers at the same time: none has the task for itself, and only the counter changes.
     static func performRuns(of task: UnsafeMutablePointer<Task>, worker: Int) {
-        if case .channelShares = task.pointee.stage { return task.pointee.perform(worker..<(worker + 1), worker: worker) }
+        if case .channelShares = task.pointee.stage { return performShares(of: task, worker: worker) }
         if case .tokens(let instructions) = task.pointee.stage {
             // Each its own share of the tokens, the same in all stretches: what it needs is in its cache.
             let stretch = UnsafeBufferPointer(start: task.pointee.instruction, count: instructions)
@@ -99,18 +105,36 @@ struct Task {
         let (itemCount, workerCount) = (Int64(task.pointee.itemCount), Int64(task.pointee.workerCount))
         while true {
             var run: Int64 = 0
-            let first = Int(shrink_atomic_take(&task.pointee.taken, itemCount, workerCount, &run))
+            let first = Int(shrink_atomic_take(&task.pointee.taken, itemCount, workerCount, 1, &run))
             if run == 0 { return }
             task.pointee.perform(first..<(first + Int(run)), worker: worker)
+        }
+    }
+
+    /// A worker's own share, half of what is left at a time; then what is left of the others', where they are slower.
+    private static func performShares(of task: UnsafeMutablePointer<Task>, worker: Int) {
+        let (itemCount, workerCount) = (task.pointee.itemCount, task.pointee.workerCount)
+        for i in 0..<workerCount {
+            let share = (worker &+ i) % workerCount
+            let begin = share &* itemCount / workerCount
+            let count = (share &+ 1) &* itemCount / workerCount &- begin
+            let taken = task.pointee.executor.pointee.takenOfShares + share &* Workers.shareStride
+            while true {
+                var run: Int64 = 0
+                let first = Int(shrink_atomic_take(taken, Int64(count), 1, 4, &run))
+                if run == 0 { break }
+                let items = (begin &+ first)..<(begin &+ first &+ Int(run))
+                let (executor, instruction) = (task.pointee.executor, task.pointee.instruction)
+                let next = i == 0 && first &+ Int(run) == count ? instruction.pointee.next.share(worker, of: workerCount).baseAddress : nil
+                executor.pointee.multiplyBlocks(items, of: instruction, next: next)
+            }
         }
     }
 
     func perform(_ items: Range<Int>, worker: Int) {
         switch stage {
         case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
-        case .channels: executor.pointee.multiplyBlocks(items, of: instruction)
-        case .channelShares:
-            for item in items { executor.pointee.multiplyShare(item, of: itemCount, instruction) }
+        case .channels, .channelShares: executor.pointee.multiplyBlocks(items, of: instruction)
         case .heads(let tile):
             for item in items { executor.pointee.attend(item, of: instruction, tile, worker: worker) }
         case .quantizeAttention(let tile):

@@ -82,7 +82,7 @@ import Testing
                 let args = shrink_linear_q8_args(
                     x: memory.array(row(codes[m], scale: 1, zero: Int32(zero))), x_stride: shrink_qrow_bytes(k), rows: 1, k: UInt32(k), n: 2,
                     block_begin: 0, block_end: 1, w: memory.array(pack(w, k: k)), w_scale: memory.array([1, 1]),
-                    w_sum: memory.array([127 * Int32(k), -127 * Int32(k)]), bias: nil, y: y, y_stride: 2)
+                    w_sum: memory.array([127 * Int32(k), -127 * Int32(k)]), bias: nil, y: y, y_stride: 2, next: nil)
                 withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.linear_q8($0) }
                 let exact = (Int(codes[m][0]) - zero) * 127 * k
                 #expect([y[0], y[1]] == [Float(exact), Float(-exact)], "\(name(isa)), code \(codes[m][0]), zero \(zero)")
@@ -100,8 +100,9 @@ import Testing
                 let memory = Memory(), y = memory.allocate(Float.self, dim)
                 let args = shrink_attention_q8_args(
                     q: memory.array(same), k: memory.array(cache), v: memory.array(cache), q_stride: bytes, k_stride: bytes,
-                    v_stride: bytes, tokens: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
-                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, length, dim) / 4), y: y, y_stride: dim)
+                    v_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, 1, length, dim) / 4), y: y, y_stride: dim,
+                    next: nil, next_bytes: 0)
                 withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.attention_q8($0) }
                 /* The mean of equal values, after three pieces and four more roundings. */
                 let exact = code == 0 ? Float(-255) : 255
@@ -125,10 +126,10 @@ import Testing
                 let whole = memory.allocate(Float.self, tokens * heads * dim), parts = memory.allocate(Float.self, tokens * heads * dim)
                 let args = shrink_attention_q8_args(
                     q: rows(tokens * heads, &random), k: rows(longest, &random), v: rows(longest, &random),
-                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, tokens: UInt32(tokens), heads: UInt32(heads),
+                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, tokens: UInt32(tokens), shared_heads: 1, heads: UInt32(heads),
                     length: UInt32(length), growth: UInt32(growth), head_dim: UInt32(dim), scale: 0.1,
-                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, longest, dim) / 4),
-                    y: whole, y_stride: heads * dim)
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, 1, longest, dim) / 4),
+                    y: whole, y_stride: heads * dim, next: nil, next_bytes: 0)
                 withUnsafePointer(to: args) { kernels.attention_q8($0) }
                 var first = 0
                 while first < tokens {

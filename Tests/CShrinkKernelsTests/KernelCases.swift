@@ -130,7 +130,8 @@ struct LinearQ8 {
             x: UnsafePointer(memory.array(rows)), x_stride: stride, rows: UInt32(x.count), k: UInt32(k), n: UInt32(n),
             block_begin: UInt32(begin), block_end: UInt32(end), w: UnsafePointer(memory.array(pack(w, k: k))),
             w_scale: UnsafePointer(memory.array(wScale)), w_sum: UnsafePointer(memory.array(w.map { $0.reduce(0) { $0 + Int32($1) } })),
-            bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride)
+            bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride,
+            next: random.int(0...1) == 0 ? nil : UnsafeRawPointer(y))
         return (args, y, count)
     }
 }
@@ -151,13 +152,14 @@ private func linearF32(_ kernels: shrink_kernels, _ random: inout Randomness, _ 
 
 /// Query rows of attention: a few tokens of a few heads, causal or not; now and then many of them, or many positions.
 private struct AttentionShape {
-    let dim, tokens, heads, length, growth: Int
+    let dim, tokens, sharedHeads, heads, length, growth: Int
     var longest: Int { length + (tokens - 1) * growth }
 
     init(_ random: inout Randomness) {
         let dims = [16, 32, 64, 80, 128, 256]
         dim = random.int(0...1) == 0 ? dims[random.int(0...5)] : random.int(1...140)
         tokens = random.int(0...7) == 0 ? random.int(1...40) : random.int(1...5)
+        sharedHeads = random.int(0...1) == 0 ? 1 : random.int(2...4)
         heads = random.int(1...4)
         length = random.int(0...7) == 0 ? random.int(1...300) : random.int(1...40)
         growth = random.int(0...1)
@@ -178,16 +180,19 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
         }
         return (UnsafePointer(memory.array(all)), stride)
     }
-    let (q, qStride) = rows(shape.tokens, shape.heads, { $0.unit() * 0.01 }, &random)
-    let (k, kStride) = rows(shape.longest, 1, { style.value(&$0) }, &random)
-    let (v, vStride) = rows(shape.longest, 1, { style.value(&$0) }, &random)
-    let yStride = shape.heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + shape.heads * shape.dim
+    let heads = shape.sharedHeads * shape.heads
+    let (q, qStride) = rows(shape.tokens, heads, { $0.unit() * 0.01 }, &random)
+    let (k, kStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
+    let (v, vStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
+    let yStride = heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + heads * shape.dim
     let y = memory.allocate(Float.self, count)
-    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, shape.dim)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * heads, shape.sharedHeads, shape.longest, shape.dim)
+    let next = random.int(0...1) == 0 ? nil : memory.allocate(Float.self, 4096)
     let args = shrink_attention_q8_args(
         q: q, k: k, v: v, q_stride: qStride, k_stride: kStride, v_stride: vStride, tokens: UInt32(shape.tokens),
-        heads: UInt32(shape.heads), length: UInt32(shape.length), growth: UInt32(shape.growth), head_dim: UInt32(shape.dim),
-        scale: 0.125, scratch: memory.allocate(Float.self, scratch / 4), y: y, y_stride: yStride)
+        shared_heads: UInt32(shape.sharedHeads), heads: UInt32(shape.heads), length: UInt32(shape.length),
+        growth: UInt32(shape.growth), head_dim: UInt32(shape.dim), scale: 0.125,
+        scratch: memory.allocate(Float.self, (scratch + 3) / 4), y: y, y_stride: yStride, next: next, next_bytes: next == nil ? 0 : 16384)
     withUnsafePointer(to: args) { kernels.attention_q8($0) }
     return bits(y, count)
 }
@@ -197,7 +202,7 @@ private func attentionF32(_ kernels: shrink_kernels, _ random: inout Randomness,
     let qStride = shape.heads * dim + random.int(0...3), kStride = dim + random.int(0...3), vStride = dim + random.int(0...3)
     let yStride = shape.heads * dim + random.int(0...3), count = (shape.tokens - 1) * yStride + shape.heads * dim
     let y = memory.allocate(Float.self, count)
-    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, dim)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, 1, shape.longest, dim)
     let args = shrink_attention_f32_args(
         q: memory.floats((shape.tokens - 1) * qStride + shape.heads * dim, .ordinary, &random),
         k: memory.floats((shape.longest - 1) * kStride + dim, values, &random),

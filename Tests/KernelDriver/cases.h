@@ -169,7 +169,7 @@ static void case_linear_f32(const shrink_kernels *kernels, random_source *random
 
 /* -- Attention -- */
 
-typedef struct { uint32_t dim, length, tokens, heads, growth; size_t gap, y_stride, scratch; } attention_shape;
+typedef struct { uint32_t dim, length, tokens, shared_heads, heads, growth; size_t gap, y_stride, scratch; } attention_shape;
 
 static attention_shape any_shape(random_source *random) {
     static const uint32_t dims[] = {16, 32, 64, 80, 128, 256};
@@ -177,32 +177,36 @@ static attention_shape any_shape(random_source *random) {
     shape.dim = between(random, 0, 1) ? dims[between(random, 0, 5)] : (uint32_t)between(random, 1, 140);
     shape.length = (uint32_t)between(random, 1, between(random, 0, 7) == 0 ? 300 : 40);
     shape.tokens = (uint32_t)between(random, 1, between(random, 0, 1) ? 20 : 1);
+    shape.shared_heads = (uint32_t)between(random, 1, 3);
     shape.heads = (uint32_t)between(random, 1, 4);
     shape.growth = (uint32_t)between(random, 0, 1);
     shape.gap = (size_t)between(random, 0, 20);
-    shape.y_stride = (size_t)shape.heads * shape.dim + (size_t)between(random, 0, 3);
+    shape.y_stride = (size_t)shape.shared_heads * shape.heads * shape.dim + (size_t)between(random, 0, 3);
     uint32_t longest = shape.length + (shape.tokens - 1) * shape.growth;
-    shape.scratch = shrink_attention_scratch_bytes((size_t)shape.tokens * shape.heads, longest, shape.dim);
+    shape.scratch = shrink_attention_scratch_bytes((size_t)shape.tokens * shape.shared_heads * shape.heads, shape.shared_heads, longest, shape.dim);
     return shape;
 }
 
 static void case_attention_q8(const shrink_kernels *kernels, random_source *random, words *output) {
     attention_shape s = any_shape(random);
-    const size_t bytes = shrink_qrow_bytes(s.dim), positions = s.length + (s.tokens - 1) * s.growth, q_stride = s.heads * bytes + s.gap;
-    size_t count = (s.tokens - 1) * s.y_stride + (size_t)s.heads * s.dim;
+    const uint32_t heads = s.shared_heads * s.heads;
+    const size_t bytes = shrink_qrow_bytes(s.dim), positions = s.length + (s.tokens - 1) * s.growth, q_stride = heads * bytes + s.gap;
+    size_t count = (s.tokens - 1) * s.y_stride + (size_t)heads * s.dim;
     style scales = any_style(random);
-    uint8_t *q = allocate((s.tokens - 1) * q_stride + s.heads * bytes);
-    for (uint32_t row = 0; row < s.tokens * s.heads; row++) {
-        uint8_t *codes = q + row / s.heads * q_stride + row % s.heads * bytes;
+    uint8_t *q = allocate((s.tokens - 1) * q_stride + heads * bytes);
+    for (uint32_t row = 0; row < s.tokens * heads; row++) {
+        uint8_t *codes = q + row / heads * q_stride + row % heads * bytes;
         fill_codes(codes, s.dim, random);
         float scale = between(random, 0, 9) ? unit(random) * 0.01f : value_of(scales, random);
         finish_row(codes, s.dim, scale, between(random, 0, 255));
     }
     shrink_attention_q8_args args = {
-        .q = q, .q_stride = q_stride, .k_stride = bytes + s.gap, .v_stride = bytes, .tokens = s.tokens, .heads = s.heads,
-        .length = s.length, .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
-    args.k = quantized_rows(positions, s.dim, args.k_stride, scales, random);
-    args.v = quantized_rows(positions, s.dim, args.v_stride, scales, random);
+        .q = q, .q_stride = q_stride, .tokens = s.tokens, .shared_heads = s.shared_heads, .heads = s.heads, .length = s.length,
+        .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
+    args.k_stride = s.shared_heads * bytes + s.gap;
+    args.v_stride = s.shared_heads * bytes;
+    args.k = quantized_groups(positions, s.shared_heads, s.dim, args.k_stride, scales, random);
+    args.v = quantized_groups(positions, s.shared_heads, s.dim, args.v_stride, scales, random);
     args.scratch = allocate(s.scratch);
     args.y = allocate(count * sizeof(float));
     kernels->attention_q8(&args);

@@ -139,15 +139,21 @@ static void finish_row(uint8_t *row, size_t count, float scale, int32_t zero) {
     memcpy(row + shrink_qrow_codes(count), &tail, sizeof tail);
 }
 
-/* `rows` random rows of `count` codes, `stride` bytes apart; nothing follows the last one. */
-static uint8_t *quantized_rows(size_t rows, size_t count, size_t stride, style scales, random_source *random) {
-    uint8_t *all = allocate((rows - 1) * stride + shrink_qrow_bytes(count));
-    for (size_t m = 0; m < rows; m++) {
-        fill_codes(all + m * stride, count, random);
+/* `rows` random groups, `stride` bytes apart, of `group` rows of `count` codes side by side; nothing follows the last. */
+static uint8_t *quantized_groups(size_t rows, size_t group, size_t count, size_t stride, style scales, random_source *random) {
+    const size_t bytes = shrink_qrow_bytes(count);
+    uint8_t *all = allocate((rows - 1) * stride + group * bytes);
+    for (size_t m = 0; m < rows * group; m++) {
+        uint8_t *row = all + m / group * stride + m % group * bytes;
+        fill_codes(row, count, random);
         float scale = value_of(scales, random);
-        finish_row(all + m * stride, count, scale, between(random, 0, 255));
+        finish_row(row, count, scale, between(random, 0, 255));
     }
     return all;
+}
+
+static uint8_t *quantized_rows(size_t rows, size_t count, size_t stride, style scales, random_source *random) {
+    return quantized_groups(rows, 1, count, stride, scales, random);
 }
 
 #endif

@@ -133,11 +133,12 @@ static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint
     float *values = malloc((size_t)dim * count * sizeof(float));
     for (size_t i = 0; i < (size_t)dim * count; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
     for (size_t t = 0; t < count; t++) kernels->quantize_rows(values + t * dim, dim, 1, cache + t * stride);
-    void *scratch = malloc(shrink_attention_scratch_bytes(rows, length, dim));
+    void *scratch = malloc(shrink_attention_scratch_bytes(rows, 1, length, dim));
     float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,
         {.q = cache, .k = cache, .v = cache, .q_stride = heads * stride, .k_stride = stride, .v_stride = stride, .tokens = tokens,
-         .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim},
+         .shared_heads = 1, .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y,
+         .y_stride = heads * dim},
         {.q = values, .k = values, .v = values, .q_stride = heads * dim, .k_stride = dim, .v_stride = dim, .tokens = tokens,
          .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim}};
     printf("  attention, %u x %u rows, head %u, length %u: %6.2f ns a row and position in q8, %6.2f in f32\n", tokens, heads, dim,

@@ -55,7 +55,8 @@ struct WatchedRun: ~Copyable {
             attentionScratch: memory.base + plan.attentionScratchOffset, attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
             attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
-            scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset, fewestTokens: .max, cancelFlag: nil)
+            scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset,
+            takenOfShares: (memory.base + plan.shareOffset).assumingMemoryBound(to: Int64.self), fewestTokens: .max, cancelFlag: nil)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         withUnsafePointer(to: executor) { executor in
             for i in 0..<Int(plan.entry.instructionCount) {

@@ -67,6 +67,7 @@ typedef struct {
     const float *bias;       /* or NULL */
     float *y;
     size_t y_stride;         /* floats between rows */
+    const void *next;        /* or NULL: what is read after these blocks, which memory can be asked for meanwhile */
 } shrink_linear_q8_args;
 
 /* y[m][o] = sum_k x[m][k] * w[o][k] (k ascending from +0, multiply then add) + bias[o]. */
@@ -81,9 +82,9 @@ typedef struct {
     size_t y_stride;
 } shrink_linear_f32_args;
 
-/* Attention of `tokens` x `heads` query rows against the positions of one head of keys and values. The
+/* Attention of `tokens` x `shared_heads` x `heads` query rows, `heads` of them for each head of keys and values. The
  * query row of token i and head h sees the positions 0 ..< length + i * growth (growth 1: causal; 0: all
- * tokens see the same) and no row depends on another, on `tokens` or on `heads`.
+ * tokens see the same) and no row depends on another, or on how many there are.
  *     s[t] = (float)(sum_d (q.code[d] - q.zero) * (k_t.code[d] - k_t.zero)) * ((q.scale * (scale * log2(e))) * k_t.scale)
  *     m = max s; e[t] = 2^max(s[t] - m, -126), NaN -> 2^-126; z = striped sum of e
  *     top = max(0, max v_t.scale) over all t that the row sees; f = min(32767 / top, 3e38)
@@ -95,18 +96,20 @@ typedef struct {
  * sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
-    const uint8_t *k, *v;    /* quantized rows of head_dim codes */
+    const uint8_t *k, *v;    /* quantized rows of head_dim codes; the shared heads of a position lie side by side */
     size_t q_stride;         /* bytes between tokens */
     size_t k_stride, v_stride; /* bytes between positions */
-    uint32_t tokens, heads;
+    uint32_t tokens, shared_heads, heads;
     uint32_t length, growth, head_dim;
     float scale;
     void *scratch;           /* shrink_attention_scratch_bytes of the rows and of the longest length */
     float *y;                /* head_dim floats a row; the heads of a token lie side by side */
     size_t y_stride;         /* floats between tokens */
+    const void *next;        /* or NULL: what is read next, `next_bytes`, which memory can be asked for meanwhile */
+    size_t next_bytes;
 } shrink_attention_q8_args;
 
-/* The same in float: s[t] = (striped sum of q[d] * k_t[d]) * scale; p[t] = e[t] / z; y[d] = sum_t p[t] * v_t[d],
+/* The same in float, for one head of keys and values: s[t] = (striped sum of q[d] * k_t[d]) * scale; p[t] = e[t] / z; y[d] = sum_t p[t] * v_t[d],
  * t ascending from +0. */
 typedef struct {
     const float *q;
@@ -125,11 +128,11 @@ typedef struct {
 #define SHRINK_ATTENTION_PIECE 128u
 
 /* Bytes of scratch memory for `rows` = tokens x heads query rows that see at most `length` positions:
- * a score for each row and position, the queries and one piece of keys and values in 16 bits, one
- * scale for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
-static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
+ * a score for each row and position, the queries and one piece of keys and values in 16 bits, two
+ * factors for each position and shared head. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
+static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t shared_heads, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
-    return (rows + 1) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
+    return (rows + 2 * shared_heads) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
 }
 
 /* The one list of kernels: X(name, return type, (parameters)).

@@ -19,7 +19,7 @@ int shrink_file_open(const char *path, int *descriptor);
 int shrink_file_size(int descriptor, uint64_t *byte_count);
 /* Reads the first `byte_count` bytes; ENODATA when the file is shorter. */
 int shrink_file_read(int descriptor, void *buffer, uint64_t byte_count);
-/* A private read-only mapping of the first `byte_count` (> 0) bytes. */
+/* A private read-only mapping of the first `byte_count` (> 0) bytes; those that memory holds already take no faults. */
 int shrink_file_map(int descriptor, uint64_t byte_count, const void **base);
 void shrink_file_unmap(const void *base, uint64_t byte_count);
 void shrink_file_close(int descriptor);
@@ -34,7 +34,7 @@ static inline int64_t shrink_atomic_add(int64_t *word, int64_t value) {
 /* Takes the next items of `count` for one of `workers`: half of its share of those left, at least one, so
  * that runs are long while there is much to do and all finish together. Returns the first and stores how
  * many; none: `count` and 0. */
-static inline int64_t shrink_atomic_take(int64_t *taken, int64_t count, int64_t workers, int64_t *run) {
+static inline int64_t shrink_atomic_take(int64_t *taken, int64_t count, int64_t workers, int64_t least, int64_t *run) {
     int64_t first = __atomic_load_n(taken, __ATOMIC_ACQUIRE);
     do {
         if (first >= count) {
@@ -42,7 +42,7 @@ static inline int64_t shrink_atomic_take(int64_t *taken, int64_t count, int64_t 
             return count;
         }
         *run = (count - first) / (2 * workers);
-        if (*run < 1) *run = 1;
+        if (*run < least) *run = count - first < least ? count - first : least;
     } while (!__atomic_compare_exchange_n(taken, &first, first + *run, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return first;
 }

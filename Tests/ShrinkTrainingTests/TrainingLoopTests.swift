@@ -181,10 +181,23 @@ import Testing
     }
 
     @Test func trainingStopsAfterValidationsWithoutABetterOne() throws {
-        let (loop, best) = try scripted([1, 3, 2, 3, 2.9, 5], patience: 3)
+        let (loop, best) = try scripted([1, 3, 2, 2.95, 2.9, 5], patience: 3)
         #expect(try loop.run() == .stoppedEarly)
         // Validations at 0, 2, 4, 6, 8: those at 4, 6 and 8 are no better than that at 2.
-        #expect(loop.state.step == 8 && best() == [0, 2] && loop.state.best == TrainingState.Best(step: 2, score: 3))
+        #expect(loop.state.step == 8 && best() == [0, 2] && loop.state.best?.step == 2 && loop.state.best?.score == 3)
+    }
+
+    @Test func ofEqualScoresTheLowestLossIsTheBest() throws {
+        let (loop, best) = try scripted([1], patience: nil)
+        var losses: [(step: Int, loss: Double)] = []
+        let observer = loop.observer
+        loop.observer = { event in
+            try observer(event)
+            if case .validated(let step, let figures, _) = event { losses.append((step, figures.first { $0.name == "loss" }?.value ?? .nan)) }
+        }
+        #expect(try loop.run() == .finished)
+        let records = losses.indices.filter { place in losses[..<place].allSatisfy { losses[place].loss < $0.loss } }.map { losses[$0].step }
+        #expect(losses.count == 11 && best() == records && loop.state.best?.loss == losses.map(\.loss).min())
     }
 
     @Test func aBetterValidationBeginsTheCountAnew() throws {

@@ -101,18 +101,18 @@ public final class RowReader {
     /// Refuses the row that `next` gave: its fields are not what they should be.
     public func refuse(_ reason: String) throws(DataError) { try badRows.refuse(file: path, line: line, reason, wasAccepted: true) }
 
-    /// Refuses a row before it is one.
-    private func pass(_ reason: String) throws(DataError) { try badRows.refuse(file: path, line: line, reason) }
+    /// Leaves out what has not become a row.
+    private func skip(_ reason: String) throws(DataError) { try badRows.refuse(file: path, line: line, reason) }
 
     private func tableRow() throws(DataError) -> [DataField]? {
-        guard let fields = try splitRow({ reason throws(DataError) in try self.pass(reason) }) else { return nil }
+        guard let fields = try splitRow({ reason throws(DataError) in try self.skip(reason) }) else { return nil }
         if let width, fields.count != width {
-            try pass("has \(fields.count) fields, the row of names \(width)")
+            try skip("has \(fields.count) fields, the row of names \(width)")
             return nil
         }
         guard let last = places.max(), last < fields.count else {
             if places.isEmpty { return [] }
-            try pass("has \(fields.count) fields, but column \((places.max() ?? 0) + 1) is wanted")
+            try skip("has \(fields.count) fields, but column \((places.max() ?? 0) + 1) is wanted")
             return nil
         }
         return places.map { .text(fields[$0]) }
@@ -144,7 +144,7 @@ public final class RowReader {
     private func members() throws(DataError) -> [DataField]? {
         let object: JSON
         do { object = try JSON(parsing: Array(lines.content)) } catch {
-            try pass(error.description)
+            try skip(error.description)
             return nil
         }
         var row: [DataField] = []
@@ -153,11 +153,11 @@ public final class RowReader {
                 throw DataError(.badTable, file: path, "columns of .jsonl are given by name, not by number")
             }
             guard let value = object[name] else {
-                try pass("the member \"\(name)\" is missing")
+                try skip("the member \"\(name)\" is missing")
                 return nil
             }
             guard let field = Self.field(value) else {
-                try pass("the member \"\(name)\" is neither text nor a number nor a list of them")
+                try skip("the member \"\(name)\" is neither text nor a number nor a list of them")
                 return nil
             }
             row.append(field)

@@ -176,7 +176,7 @@ struct TrainingRun {
         let best = state.best.map { "; the best model is that of step \($0.step), in \(directory.bestPath)" } ?? ""
         if state.best?.step == 0, !isQuiet {
             progress.clear()
-            Output.message("note: no validation was better than that before the first step; the learning rate may be too high")
+            Output.message("note: no validation was better than that before the first step; the learning rate may be too high, or there is nothing more to learn")
         }
         progress.finish(
             "\(state.step) steps\(ending == .stoppedEarly ? " (stopped early)" : ""), \(Format.decimal(loop.epoch, 2)) epochs, \(state.tokens) tokens\(best), peak memory \(Format.bytes(ProcessMemory.peak)),")

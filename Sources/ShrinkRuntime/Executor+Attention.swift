@@ -135,7 +135,7 @@ extension Executor {
         let scratch = attentionScratch + worker &* attentionScratchByteCount
         if q.isQuantized {
             let share = instruction.pointee.next.share(worker, of: workers.count)
-            // The layer before has asked for the beginning.
+            // The layer before asks for the beginning where it runs in shares; elsewhere it is read as it comes.
             let next = UnsafeRawBufferPointer(rebasing: share.dropFirst(16384))
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),

@@ -204,7 +204,7 @@ static void case_attention_q8(const shrink_kernels *kernels, random_source *rand
         .q = q, .q_stride = q_stride, .tokens = s.tokens, .shared_heads = s.shared_heads, .heads = s.heads, .length = s.length,
         .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
     args.k_stride = s.shared_heads * bytes + s.gap;
-    args.v_stride = s.shared_heads * bytes;
+    args.v_stride = s.shared_heads * bytes + (positions % 2 ? s.gap : 0);
     args.k = quantized_groups(positions, s.shared_heads, s.dim, args.k_stride, scales, random);
     args.v = quantized_groups(positions, s.shared_heads, s.dim, args.v_stride, scales, random);
     args.scratch = allocate(s.scratch);

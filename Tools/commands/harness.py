@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import resource
+import signal
 import subprocess
 import time
 
@@ -12,6 +13,12 @@ MEMORY_LIMIT = 4 << 30
 SECONDS = 10
 
 USAGE, BAD_INPUT, NOT_FOUND, UNAVAILABLE, INPUT_OUTPUT, INTERRUPTED = 64, 65, 66, 69, 74, 130
+
+
+def hear_signals():
+    """What nohup, or a shell in the background, has children ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Result:
@@ -75,7 +82,7 @@ class Harness:
 
     def start(self, *arguments, **options):
         return subprocess.Popen(
-            [self.tool, *map(str, arguments)], cwd=self.directory, env=self.environment(),
+            [self.tool, *map(str, arguments)], cwd=self.directory, env=self.environment(), preexec_fn=hear_signals,
             **({"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options))
 
     def files(self, directory="."):

@@ -295,7 +295,7 @@ def full_disk(t):
         print("note  a small disk cannot be mounted here; the limit on file sizes stands for it")
         return
     try:
-        settings = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "32", *LOOP, "--steps", "60", "--checkpoint-every", "10",
+        settings = ["train", "llama", "--objective", "causal-lm", "--data", "train.txt", "--max-tokens", "32", *LOOP, "--steps", "600", "--checkpoint-every", "10",
                     "--validation-share", "0", "-o", "disk/run"]
         process = t.start(*settings)
         wait_for_lines(f"{disk}/run/metrics.jsonl", 25, process)

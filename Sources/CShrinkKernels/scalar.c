@@ -136,21 +136,40 @@ static float power_of_two(float x) {
     return p * power;
 }
 
+/* The key or value of a shared head at position t: its fields, and code i by what CODE gives. */
+typedef struct { const uint8_t *codes; size_t step; shrink_qrow_tail tail; } cached_row;
+#define CODE(row, i) (row).codes[(i) / 4 * (row).step + (i) % 4]
+
+static cached_row row_at(const shrink_attention_q8_args *args, const uint8_t *rows, size_t stride, uint32_t shared_head, uint32_t t) {
+    cached_row row = {.step = 4};
+    if (args->in_panels) {
+        const uint8_t *panel = rows + t / SHRINK_PANEL_ROWS * stride + shared_head * shrink_panel_bytes(args->head_dim);
+        const uint8_t *fields = panel + SHRINK_PANEL_ROWS * shrink_qrow_codes(args->head_dim) + t % SHRINK_PANEL_ROWS * 4;
+        row.codes = panel + t % SHRINK_PANEL_ROWS * 4;
+        row.step = 4 * SHRINK_PANEL_ROWS;
+        memcpy(&row.tail.scale, fields + 4 * SHRINK_PANEL_ROWS, 4);
+        memcpy(&row.tail.zero, fields + 8 * SHRINK_PANEL_ROWS, 4);
+    } else {
+        row.codes = rows + t * stride + shared_head * shrink_qrow_bytes(args->head_dim);
+        row.tail = row_tail(row.codes, args->head_dim);
+    }
+    return row;
+}
+
 static void attend_q8(
     const shrink_attention_q8_args *args, uint32_t shared_head, const uint8_t *query, uint32_t length, float *y) {
-    const uint8_t *keys = args->k + shared_head * shrink_qrow_bytes(args->head_dim);
-    const uint8_t *values = args->v + shared_head * shrink_qrow_bytes(args->head_dim);
+#define KEY(t) row_at(args, args->k, args->k_stride, shared_head, t)
+#define VALUE(t) row_at(args, args->v, args->v_stride, shared_head, t)
     float *scores = args->scratch;
     shrink_qrow_tail q = row_tail(query, args->head_dim);
     float query_scale = q.scale * (args->scale * EXP_LOG2E), max = -__builtin_inff(), top = 0;
     for (uint32_t t = 0; t < length; t++) {
-        const uint8_t *codes = keys + t * args->k_stride;
-        shrink_qrow_tail k = row_tail(codes, args->head_dim);
+        cached_row k = KEY(t);
         int32_t dot = 0;
-        for (uint32_t d = 0; d < args->head_dim; d++) dot += (query[d] - q.zero) * (codes[d] - k.zero);
-        scores[t] = (float)dot * (query_scale * k.scale);
+        for (uint32_t d = 0; d < args->head_dim; d++) dot += (query[d] - q.zero) * (CODE(k, d) - k.tail.zero);
+        scores[t] = (float)dot * (query_scale * k.tail.scale);
         max = scores[t] > max ? scores[t] : max;
-        float value_scale = row_tail(values + t * args->v_stride, args->head_dim).scale;
+        float value_scale = VALUE(t).tail.scale;
         top = value_scale > top ? value_scale : top;
     }
     float factor = clamp(32767.0f / top, 0, 3e38f);
@@ -158,7 +177,7 @@ static void attend_q8(
     for (uint32_t t = 0; t < length; t++) {
         float e = power_of_two(scores[t] - max);
         sum.lane[t % 16] = sum.lane[t % 16] + e;
-        scores[t] = clamp(e * (row_tail(values + t * args->v_stride, args->head_dim).scale * factor), 0, 32767);
+        scores[t] = clamp(e * (VALUE(t).tail.scale * factor), 0, 32767);
     }
     float unit = (top * (1.0f / 32767.0f)) / fold(&sum);
     for (uint32_t d = 0; d < args->head_dim; d++) {
@@ -166,15 +185,17 @@ static void attend_q8(
         for (uint32_t first = 0; first < length; first += SHRINK_ATTENTION_PIECE) {
             int32_t piece = 0;
             for (uint32_t t = first; t < length && t < first + SHRINK_ATTENTION_PIECE; t++) {
-                const uint8_t *codes = values + t * args->v_stride;
-                int32_t weight = (int32_t)round_to_even(scores[t]);
-                piece += weight * (codes[d] - row_tail(codes, args->head_dim).zero);
+                cached_row v = VALUE(t);
+                piece += (int32_t)round_to_even(scores[t]) * (CODE(v, d) - v.tail.zero);
             }
             total = total + (float)piece;
         }
         y[d] = total * unit;
     }
+#undef KEY
+#undef VALUE
 }
+#undef CODE
 
 static void attention_q8_scalar(const shrink_attention_q8_args *args) {
     for (uint32_t i = 0; i < args->tokens; i++)

@@ -4,8 +4,8 @@
 /// magic u64 "SHRKSTAT" | version u16 (1) | 0 u16 | position u32 | fingerprint 32 | rows | carry | SHA-256 of all before, 32
 /// ```
 ///
-/// Little-endian. `rows` are, for each state tensor of the program in order, its rows 0 ..< position as a
-/// session has them in memory; `carry` is all of the session's carry. How many bytes that is follows from the program.
+/// Little-endian. `rows` are, for each state tensor of the program in order, its rows 0 ..< position
+/// (quantized ones as in `shrink_kernels.h`); `carry` is all of the session's carry. How many bytes that is follows from the program.
 public struct SavedStateHeader {
     public static let magic: UInt64 = 0x5441_5453_4B52_4853
     public static let version: UInt16 = 1

@@ -1,3 +1,4 @@
+import CShrinkKernels
 import ShrinkFormat
 
 /// An operand with its address in this session.
@@ -22,8 +23,40 @@ struct Operand {
     func row(_ index: Int) -> UnsafeMutableRawPointer { address + index &* rowByteCount }
     func floats(_ row: Int) -> UnsafeMutablePointer<Float> { self.row(row).assumingMemoryBound(to: Float.self) }
 
-    /// Bytes from one group (head) to the next within a row.
-    var groupByteCount: Int { isQuantized ? ((Int(columns) &+ 15) & ~15) &+ 16 : Int(columns) &* 4 }
+    /// Bytes of one group (head) of a row.
+    var groupByteCount: Int { isQuantized ? shrink_qrow_bytes(Int(columns)) : Int(columns) &* 4 }
+
+    // MARK: Panels
+
+    /// Quantized rows of the state lie as attention reads them: a panel of 32 positions for each group, those of the
+    /// groups side by side. It takes the bytes of the rows.
+    var isInPanels: Bool { isState && isQuantized }
+    static let panelRows = Int(SHRINK_PANEL_ROWS)
+
+    private func panel(_ group: Int, position: Int) -> UnsafeMutablePointer<UInt8> {
+        let first = position / Self.panelRows &* rowByteCount &+ group &* groupByteCount
+        return (address + first &* Self.panelRows).assumingMemoryBound(to: UInt8.self)
+    }
+
+    /// Puts the rows of all groups, side by side, at a position.
+    func storeInPanels(_ rows: UnsafeRawPointer, position: Int) {
+        let rows = rows.assumingMemoryBound(to: UInt8.self)
+        for group in 0..<Int(groups) {
+            shrink_panel_store(
+                panel(group, position: position), UInt32(truncatingIfNeeded: position % Self.panelRows),
+                rows + group &* groupByteCount, Int(columns))
+        }
+    }
+
+    /// Takes them from there.
+    func loadFromPanels(position: Int, to rows: UnsafeMutableRawPointer) {
+        let rows = rows.assumingMemoryBound(to: UInt8.self)
+        for group in 0..<Int(groups) {
+            shrink_panel_load(
+                panel(group, position: position), UInt32(truncatingIfNeeded: position % Self.panelRows),
+                rows + group &* groupByteCount, Int(columns))
+        }
+    }
 }
 
 /// An instruction as the executor wants it: verified, with addresses.

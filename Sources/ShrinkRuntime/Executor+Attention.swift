@@ -125,8 +125,10 @@ extension Executor {
         let head = sharedHead &* group &+ headInGroup
 
         let query = q.row(row) + head &* q.groupByteCount
-        let keys = k.address + sharedHead &* k.groupByteCount
-        let values = v.address + sharedHead &* v.groupByteCount
+        // From one head to the next, and from one position, or panel of them.
+        let panelRows = k.isInPanels ? Operand.panelRows : 1
+        let keys = k.address + sharedHead &* k.groupByteCount &* panelRows
+        let values = v.address + sharedHead &* v.groupByteCount &* panelRows
         let out = instruction.pointee[3]
         let y = tile.row(row, of: instruction) + head &* Int(q.columns)
         let yStride = out.isPresent ? out.rowByteCount / 4 : q.width
@@ -139,8 +141,8 @@ extension Executor {
             let next = UnsafeRawBufferPointer(rebasing: share.dropFirst(16384))
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),
-                v: values.assumingMemoryBound(to: UInt8.self), q_stride: q.rowByteCount, k_stride: k.rowByteCount,
-                v_stride: v.rowByteCount, tokens: UInt32(truncatingIfNeeded: tokens),
+                v: values.assumingMemoryBound(to: UInt8.self), in_panels: k.isInPanels ? 1 : 0, q_stride: q.rowByteCount,
+                k_stride: k.rowByteCount &* panelRows, v_stride: v.rowByteCount &* panelRows, tokens: UInt32(truncatingIfNeeded: tokens),
                 shared_heads: UInt32(truncatingIfNeeded: sharedHeads), heads: UInt32(truncatingIfNeeded: heads), length: length,
                 growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch, y: y, y_stride: yStride,
                 next: next.baseAddress, next_bytes: next.count)

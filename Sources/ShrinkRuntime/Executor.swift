@@ -101,7 +101,7 @@ struct Executor {
         switch instruction.pointee.opcode {
         case .embed: embed(row, instruction)
         case .norm: norm(row, instruction, worker)
-        case .quantize: quantize(row, instruction)
+        case .quantize: quantize(row, instruction, worker)
         case .activate: activate(row, instruction, worker)
         case .binary: binary(row, instruction)
         case .rotary: rotate(row, instruction)
@@ -178,11 +178,15 @@ struct Executor {
         if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
     }
 
-    private func quantize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>) {
+    private func quantize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
         let x = instruction.pointee[0]
         let out = instruction.pointee[1]
         let target = out.row(out.isState ? position &+ row : row)
-        if out.isQuantized {
+        if out.isInPanels {
+            let rows = UnsafeMutableRawPointer(scratchRow(worker))
+            quantizeGroups(x.floats(row), to: out, row: rows)
+            out.storeInPanels(UnsafeRawPointer(rows), position: position &+ row)
+        } else if out.isQuantized {
             quantizeGroups(x.floats(row), to: out, row: target)
         } else {
             copy(x.width, from: x.floats(row), to: target.assumingMemoryBound(to: Float.self))

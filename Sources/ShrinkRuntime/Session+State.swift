@@ -19,9 +19,15 @@ extension Session {
         SavedStateHeader(position: position, fingerprint: model.fingerprint).write(to: base)
         var offset = SavedStateHeader.byteCount
         for i in 0..<Int(model.program.header.tensorCount) {
-            guard let state = stateTensor(i) else { continue }
-            (base + offset).copyMemory(from: state.rows, byteCount: state.rowByteCount * position)
-            offset += state.rowByteCount * position
+            guard let state = stateTensor(i)?.operand else { continue }
+            for row in 0..<position {
+                if state.isInPanels {
+                    state.loadFromPanels(position: row, to: base + offset)
+                } else {
+                    (base + offset).copyMemory(from: state.row(row), byteCount: state.rowByteCount)
+                }
+                offset += state.rowByteCount
+            }
         }
         (base + offset).copyMemory(from: memory.base + plan.carryOffset, byteCount: plan.carryByteCount)
         offset += plan.carryByteCount
@@ -44,16 +50,25 @@ extension Session {
         let saved = try checkedPosition(base, bytes.count)
         var offset = SavedStateHeader.byteCount
         for i in 0..<Int(model.program.header.tensorCount) {
-            guard let state = stateTensor(i) else { continue }
-            state.rows.copyMemory(from: base + offset, byteCount: state.rowByteCount * saved)
-            offset += state.rowByteCount * saved
+            guard let state = stateTensor(i)?.operand else { continue }
+            for row in 0..<saved {
+                if state.isInPanels {
+                    state.storeInPanels(base + offset, position: row)
+                } else {
+                    state.row(row).copyMemory(from: base + offset, byteCount: state.rowByteCount)
+                }
+                offset += state.rowByteCount
+            }
         }
         // Checked where they are now: in a program that is made up, two tensors may share memory.
+        let copy = memory.base + plan.rowOffset
         for i in 0..<Int(model.program.header.tensorCount) {
-            guard let state = stateTensor(i), state.record.type == .quantizedRow else { continue }
-            for row in 0..<saved
-            where !SavedStateHeader.isQuantizedRow(state.rows + row * state.rowByteCount, of: state.record) {
-                throw RuntimeError(.invalidState, "the saved state has a row that no model makes", i)
+            guard let (record, state) = stateTensor(i), state.isInPanels else { continue }
+            for row in 0..<saved {
+                state.loadFromPanels(position: row, to: copy)
+                guard SavedStateHeader.isQuantizedRow(copy, of: record) else {
+                    throw RuntimeError(.invalidState, "the saved state has a row that no model makes", i)
+                }
             }
         }
         // Any floats are safe, and there are no codes among them.
@@ -99,9 +114,11 @@ extension Session {
         return header.position
     }
 
-    /// A state tensor with the address of its rows in this session; nil for every other tensor.
-    private func stateTensor(_ index: Int) -> (record: TensorRecord, rows: UnsafeMutableRawPointer, rowByteCount: Int)? {
+    /// A state tensor in this session; nil for every other tensor.
+    private func stateTensor(_ index: Int) -> (record: TensorRecord, operand: Operand)? {
         guard let record = model.program.tensor(index), record.storage == .state else { return nil }
-        return (record, memory.base + plan.stateOffset + Int(record.offset) * plan.contextCapacity, Int(record.rowByteCount))
+        let decoder = InstructionDecoder(program: model.program, weights: model.weights, memory: memory.base, plan: plan)
+        guard let operand = try? decoder.operand(index) else { return nil }
+        return (record, operand)
     }
 }

@@ -9,8 +9,8 @@ public struct SessionPlan {
     public let context: Int
     public let chunk: Int
     let threads: Int
-    /// `context` rounded up to a multiple of 4, which keeps every tensor of the state on 64 bytes; 0 where nothing
-    /// grows with it.
+    /// `context` rounded up to whole panels, which keeps every tensor of the state on 64 bytes; 0 where nothing grows
+    /// with it.
     let contextCapacity: Int
     /// Bytes from a token's rows in the arena to the next one's. All rows of a token lie side by side, so that
     /// a core which computes it shares no memory with those that compute others. An odd number of cache lines:
@@ -62,7 +62,7 @@ public struct SessionPlan {
             throw RuntimeError(.invalidArgument, "the number of threads is out of range", Int(SHRINK_POOL_MAXIMUM_THREADS))
         }
         // Both are at most 2^24.
-        contextCapacity = program.header.positionLimit == nil && isIncremental ? 0 : (context + 3) / 4 * 4
+        contextCapacity = program.header.positionLimit == nil && isIncremental ? 0 : (context + Operand.panelRows - 1) / Operand.panelRows * Operand.panelRows
         // Bounded by the verifier.
         tokenByteCount = (Int(clamping: entry.arenaBytesPerToken) + 63) / 64 * 64 | 64
 
@@ -130,6 +130,11 @@ private struct ScratchNeeds {
     var gateByteCount = 0
 
     init(_ entry: EntryRecord, of program: ProgramView, context: Int, chunk: Int) {
+        // A quantized row of the state is made here, and checked here when a state is restored.
+        for i in 0..<Int(program.header.tensorCount) where entry.kind.isIncremental {
+            guard let tensor = program.tensor(i), tensor.storage == .state, tensor.type == .quantizedRow else { continue }
+            rowElements = max(rowElements, Int(clamping: tensor.rowByteCount) / 4)
+        }
         for i in 0..<Int(entry.instructionCount) {
             guard let record = program.instruction(Int(entry.firstInstruction) + i) else { continue }
             let floatOutput: Int

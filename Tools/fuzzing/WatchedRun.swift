@@ -2,7 +2,8 @@ import CShrinkKernels
 import ShrinkFormat
 
 /// A session taken apart: runs an entry point instruction by instruction, and before each one poisons all of the
-/// arena, the state and the weights but for what the instruction's own operands declare, row by row and to the byte.
+/// arena, the state and the weights but for what the instruction's own operands declare, row by row and to the byte
+/// (quantized rows of the state by whole panels).
 /// The arena is one block, in which AddressSanitizer alone would not see one tensor's rows run into another's.
 struct WatchedRun: ~Copyable {
     private let program: ProgramView
@@ -98,11 +99,11 @@ struct WatchedRun: ~Copyable {
         return false
     }
 
-    /// Gives the bytes of each row that an operand declares in a step of `count` tokens.
+    /// Gives the bytes of each row, or panel of rows, that an operand declares in a step of `count` tokens.
     private func eachRow(_ record: InstructionRecord, _ p: Int, _ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
         let index = record.operands[p]
         guard index != InstructionRecord.absent, let tensor = program.tensor(Int(index)) else { return }
-        let exact = tensor.type == .quantizedRow ? Int(tensor.rowByteCount) : tensor.rowElements * 4
+        var exact = tensor.type == .quantizedRow ? Int(tensor.rowByteCount) : tensor.rowElements * 4
         let offset = Int(tensor.offset)
         // The region that the storage has by the header or the entry point, and where the first row is in it.
         let region: Range<Int>
@@ -131,6 +132,11 @@ struct WatchedRun: ~Copyable {
             region = plan.stateOffset..<(plan.stateOffset + Int(program.header.stateBytesPerPosition) * plan.contextCapacity)
             start = region.lowerBound + offset * plan.contextCapacity
             rows = (record.opcode.writes(p) ? position : 0)..<(position + count)
+            if tensor.type == .quantizedRow {
+                stride *= Operand.panelRows
+                exact = stride
+                rows = (rows.lowerBound / Operand.panelRows)..<((rows.upperBound - 1) / Operand.panelRows + 1)
+            }
         }
         for row in rows {
             let place = start + row * stride

@@ -44,6 +44,41 @@ typedef struct {
     int32_t reserved;
 } shrink_qrow_tail;
 
+/* A panel: up to 32 quantized rows of as many codes side by side, as attention reads the keys and values of positions:
+ *     uint8_t  [code / 4][32 rows][4 codes]
+ *     uint32_t [4][32 rows]: sum mod 2^16 + zero * 2^16; scale; zero; sum
+ * It takes the bytes of 32 rows, and is aligned to 4. */
+#define SHRINK_PANEL_ROWS 32u
+static inline size_t shrink_panel_bytes(size_t count) { return SHRINK_PANEL_ROWS * shrink_qrow_bytes(count); }
+/* Puts a quantized row of `count` codes at `index` (< 32). */
+static inline void shrink_panel_store(uint8_t *panel, uint32_t index, const uint8_t *row, size_t count) {
+    const size_t codes = shrink_qrow_codes(count);
+    shrink_qrow_tail tail;
+    panel += 4 * index;
+    for (size_t i = 0; i < codes; i += 4) __builtin_memcpy(panel + i * SHRINK_PANEL_ROWS, row + i, 4);
+    __builtin_memcpy(&tail, row + codes, sizeof tail);
+    tail.reserved = (int32_t)(((uint32_t)tail.sum & 0xffff) | (uint32_t)tail.zero << 16);
+    panel += codes * SHRINK_PANEL_ROWS;
+    __builtin_memcpy(panel, &tail.reserved, 4);
+    __builtin_memcpy(panel + 4 * SHRINK_PANEL_ROWS, &tail.scale, 4);
+    __builtin_memcpy(panel + 8 * SHRINK_PANEL_ROWS, &tail.zero, 4);
+    __builtin_memcpy(panel + 12 * SHRINK_PANEL_ROWS, &tail.sum, 4);
+}
+/* Takes it from there. `reserved` is not 0 only when the panel holds something that was never put there. */
+static inline void shrink_panel_load(const uint8_t *panel, uint32_t index, uint8_t *row, size_t count) {
+    const size_t codes = shrink_qrow_codes(count);
+    shrink_qrow_tail tail;
+    panel += 4 * index;
+    for (size_t i = 0; i < codes; i += 4) __builtin_memcpy(row + i, panel + i * SHRINK_PANEL_ROWS, 4);
+    panel += codes * SHRINK_PANEL_ROWS;
+    __builtin_memcpy(&tail.reserved, panel, 4);
+    __builtin_memcpy(&tail.scale, panel + 4 * SHRINK_PANEL_ROWS, 4);
+    __builtin_memcpy(&tail.zero, panel + 8 * SHRINK_PANEL_ROWS, 4);
+    __builtin_memcpy(&tail.sum, panel + 12 * SHRINK_PANEL_ROWS, 4);
+    tail.reserved ^= (int32_t)(((uint32_t)tail.sum & 0xffff) | (uint32_t)tail.zero << 16);
+    __builtin_memcpy(row + codes, &tail, sizeof tail);
+}
+
 /* Packed weights, the only layout of the artifact.
  * int8: output channels in blocks of 32, the last one padded with zeros; a block is one linear
  * stream over K (padded with zeros to a multiple of 4): byte [k/4][channel % 32][k % 4]. Weights are in
@@ -97,8 +132,9 @@ typedef struct {
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes; the shared heads of a position lie side by side */
+    int in_panels;           /* 1: instead panels of 32 positions; those of the shared heads lie side by side */
     size_t q_stride;         /* bytes between tokens */
-    size_t k_stride, v_stride; /* bytes between positions */
+    size_t k_stride, v_stride; /* bytes between positions, or between panels of one head */
     uint32_t tokens, shared_heads, heads;
     uint32_t length, growth, head_dim;
     float scale;

@@ -51,12 +51,11 @@ INLINE vi as_bits(vf v) { return (vi)v; }
 INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
 INLINE vi to_int(vf v) { return __builtin_convertvector(v, vi); }
 
-/* Lanes from `count` on become `other`, or +0. */
-INLINE vf keep_first_or(vf v, size_t count, float other) {
+/* Lanes from `count` on become +0. */
+INLINE vf keep_first(vf v, size_t count) {
     const vi index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return index < (vi)(int32_t)count ? v : (vf)other;
+    return index < (vi)(int32_t)count ? v : (vf)0;
 }
-INLINE vf keep_first(vf v, size_t count) { return keep_first_or(v, count, 0); }
 
 /* Lane i of sixteen records of four 32-bit fields, `stride` bytes apart, as four vectors of one field each. */
 INLINE void transpose_records(const uint8_t *records, size_t stride, vu fields[4]) {
@@ -114,23 +113,6 @@ INLINE float highest(vf v) {
     return two.x > two.y ? two.x : two.y;
 }
 INLINE float lowest(vf v) { return -highest(-v); }
-
-/* Lane i of v[0] becomes what `fold` makes of all lanes of v[PLACE(i)]: halves of pairs of vectors are folded,
- * then quarters, and so on. */
-#define PLACE(i) (((i) & 5) << 1 | ((i) >> 1 & 5))
-#define FOLD_LANES(v, fold) \
-    UNROLL for (int i = 0; i < 8; i++) \
-        v[i] = fold(__builtin_shufflevector(v[i], v[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), \
-                    __builtin_shufflevector(v[i], v[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)); \
-    UNROLL for (int i = 0; i < 4; i++) \
-        v[i] = fold(__builtin_shufflevector(v[i], v[i + 4], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27), \
-                    __builtin_shufflevector(v[i], v[i + 4], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)); \
-    UNROLL for (int i = 0; i < 2; i++) \
-        v[i] = fold(__builtin_shufflevector(v[i], v[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29), \
-                    __builtin_shufflevector(v[i], v[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)); \
-    v[0] = fold(__builtin_shufflevector(v[0], v[1], 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30), \
-                __builtin_shufflevector(v[0], v[1], 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31));
-#define PLUS(a, b) ((a) + (b))
 
 /* |v| < 2^22. */
 INLINE vf round_to_even(vf v) { return (v + ROUND_MAGIC) - ROUND_MAGIC; }

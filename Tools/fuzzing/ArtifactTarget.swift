@@ -6,7 +6,8 @@ import ShrinkFormat
     var random = FuzzRandom(hashing: file.raw)
     // At times one request for memory fails first.
     if random.oneIn(8) { _ = openAndUse(file.raw, failing: 1 + random.below(12), random) }
-    if openAndUse(file.raw, failing: 0, random) { fuzz_count_accepted() }
+    guard openAndUse(file.raw, failing: 0, random) else { return -1 }
+    fuzz_count_accepted()
     return 0
 }
 

@@ -133,7 +133,7 @@ enum TableEditor {
     static func edit(_ data: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ random: inout FuzzRandom) -> Int? {
         if count < TokenizerFormat.headerByteCount || random.oneIn(16) { return nil }
         if random.oneIn(5) {
-            mutateInPlace(data + 12, directoryStart - 12)
+            if random.oneIn(4) { mutateInPlace(data + 12, directoryStart - 12) } else { editHeader(data, &random) }
             return count
         }
         let index = random.below(sectionCount)
@@ -144,6 +144,32 @@ enum TableEditor {
             return count
         }
         return resize(data, count, capacity, index, &random)
+    }
+
+    /// Another value that a field of the header may have, by the layout of `TokenizerHeader`: other steps, stages and
+    /// roles of tokens go with any tables.
+    private static func editHeader(_ header: UnsafeMutablePointer<UInt8>, _ random: inout FuzzRandom) {
+        let bytes = UnsafeMutableRawPointer(header)
+        for _ in 0...random.below(3) {
+            let slot = random.below(8)
+            switch random.below(10) {
+            case 0: header[12] = UInt8(random.below(2))  // Model.
+            case 1: header[13] = UInt8(random.below(2))  // Chat template.
+            case 2: header[14] = UInt8(random.below(2))  // Whether merges are ignored.
+            case 3: bytes.storeBytes(of: UInt32(random.below(20)), toByteOffset: 24, as: UInt32.self)  // Longest word.
+            case 4:
+                let vocabulary = Int(bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
+                let id = random.oneIn(4) ? TokenizerFormat.noToken : UInt32(truncatingIfNeeded: random.below(vocabulary))
+                bytes.storeBytes(of: id, toByteOffset: 32 + random.below(9) * 4, as: UInt32.self)
+            case 5, 6: header[68 + slot] = UInt8(random.below(8))  // Normalizer steps.
+            case 7:  // Stages of the pre-tokenizer, all of them with a kind.
+                header[15] = UInt8(slot)
+                for i in 0..<slot where header[76 + i * 4] == 0 { header[76 + i * 4] = UInt8(1 + random.below(7)) }
+            default:
+                header[76 + slot * 4] = UInt8(1 + random.below(7))
+                header[77 + slot * 4] = UInt8(random.below(4))
+            }
+        }
     }
 
     /// Words are more often what matters than bytes.

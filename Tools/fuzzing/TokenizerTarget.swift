@@ -47,12 +47,19 @@ func useTokenizer(_ tokenizer: inout Tokenizer, _ random: inout FuzzRandom) thro
     if tokenizer.hasChatTemplate { try chat(&tokenizer, text, &random) }
 }
 
-/// A text of at most some 500 bytes: words, spaces, marks, scripts, broken UTF-8, and what tokens are spelled like.
+/// A text of mostly some 100 bytes, at times of 4 KiB: words, spaces, marks, scripts, broken UTF-8, and what tokens are
+/// spelled like.
 private func appendText(_ text: inout TokenizerBuffer<UInt8>, _ tables: TokenizerTables, _ random: inout FuzzRandom) throws(RuntimeError) {
     let pieces: StaticString = """
         the quick brown fox don't I'LL 12345 ٣٤ \u{1100}\u{1161}\u{11A8} 각 e\u{301}\u{323} Å ſ's  \t\r\n x<|im_end|>[MASK] 中文 👍🏽 ǅ İß ﬁ \
         \u{A0}\u{200D}\u{FEFF} aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
         """
+    if random.oneIn(16) {
+        // Long without a boundary between words, mostly.
+        let token = tables.bytes(ofToken: random.below(Int(tables.header.vocabularySize)))
+        let (size, shift) = (random.below(4096), random.below(3))
+        for i in 0..<(token.isEmpty ? 0 : size) { try text.append(token[(i + (i >> 9) * shift) % token.count]) }
+    }
     for _ in 0...random.below(12) {
         switch random.below(6) {
         case 0, 1:
@@ -91,6 +98,13 @@ private func encode(
         check(output.count == 0, "tokens of a text that was refused")
     }
     check(output.count <= limit, "more tokens than the limit")
+    if limit == .max, random.oneIn(4) {
+        // What earlier texts have left in its memory must not matter.
+        var fresh = try Tokenizer(tables: tokenizer.tables, allocator: .exact)
+        var again = TokenBuffer(allocator: .exact)
+        try fresh.encode(bytes, pair: pair, addSpecialTokens: adds, parseSpecialTokens: parses, into: &again)
+        check(output.ids.elementsEqual(again.ids), "another tokenizer gives other tokens")
+    }
     var decoder = Detokenizer(tables: tokenizer.tables, skipsSpecialTokens: random.oneIn(2))
     var decoded = TokenizerBuffer<UInt8>(allocator: .exact)
     for id in output.ids {

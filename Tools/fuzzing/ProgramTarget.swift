@@ -3,18 +3,22 @@ import ShrinkFormat
 /// Programs with more bytes of weights are verified, but not run.
 private let mostWeightBytes: UInt64 = 1 << 17
 
-/// Any bytes as a program: refused, or run. 0 in any case, so that what is refused in a new way is kept.
+/// Any bytes as a program: refused, or run. -1 keeps what did not run out of the corpus, so that only programs that do
+/// are edited further.
 @c(fuzz_verifier) func fuzzVerifier(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-    _ = useProgram(data, count)
-    return 0
+    useProgram(data, count) ? 0 : -1
 }
 
+/// Mostly a few bytes anywhere: what moves or changes more hardly ever passes.
 @c(mutate_verifier) func mutateVerifier(_ data: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ seed: UInt32) -> Int {
-    LLVMFuzzerMutate(data, count, capacity)
+    var random = FuzzRandom(seed: UInt64(seed))
+    let size = 1 << random.below(4)
+    if count < size || random.oneIn(8) { return LLVMFuzzerMutate(data, count, capacity) }
+    mutateInPlace(data + random.below(count / size) * size, size)
+    return count
 }
 
-/// The same with `ProgramEditor` between: -1 keeps what is refused out of the corpus, so that only programs that
-/// pass are edited further.
+/// The same with `ProgramEditor` between.
 @c(fuzz_program) func fuzzProgram(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     useProgram(data, count) ? 0 : -1
 }
@@ -24,9 +28,9 @@ private let mostWeightBytes: UInt64 = 1 << 17
     return ProgramEditor.edit(data, count, capacity, &random) ?? LLVMFuzzerMutate(data, count, capacity)
 }
 
-/// Whether the verifier accepts the program; what it accepts runs.
+/// Whether the verifier accepts the program and it is small enough to run; then it runs.
 private func useProgram(_ data: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-    let isAccepted: Bool
+    var hasRun = false
     do throws(RuntimeError) {
         let program = ExactBlock(copying: data, count: count)
         var random = FuzzRandom(hashing: program.raw)
@@ -39,15 +43,14 @@ private func useProgram(_ data: UnsafePointer<UInt8>, _ count: Int) -> Bool {
             fuzz_count_skipped()
         } else {
             try runEntries(view, program.raw, &random)
+            hasRun = true
         }
-        isAccepted = true
+        fuzz_count_accepted()
     } catch {
         check(error.code == .invalidArtifact || error.code == .unsupportedVersion, "a program was refused for another reason")
-        isAccepted = false
     }
     check(fuzz_allocator_live() == 0, "memory was not given back")
-    if isAccepted { fuzz_count_accepted() }
-    return isAccepted
+    return hasRun
 }
 
 /// Every entry point twice: in a session, and watched, with other steps, other bytes in fresh memory and, where that is

@@ -2,11 +2,22 @@ import ShrinkFormat
 
 @_extern(c) func fuzz_state_model(_ index: Int, _ byteCount: UnsafeMutablePointer<Int>) -> UnsafePointer<UInt8>?
 
-/// Any bytes as a saved state, restored into sessions of a quantized, a float and a recurrent model: refused, or gone on from.
+/// Any bytes as a saved state, restored into sessions of a quantized, a float and a recurrent model: refused, or gone on
+/// from. Two bytes stand for the state of a model, by its number, after a number of tokens: seeds that no change of the
+/// format or the models makes stale. -1 keeps what is refused out of the corpus.
 @c(fuzz_state) func fuzzState(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-    let state = ExactBlock(copying: data, count: count, alignment: 1)
-    var random = FuzzRandom(hashing: state.raw)
     fuzz_allocator_reset(0, 0x7E)
+    guard count == 2 else { return restoreAnywhere(ExactBlock(copying: data, count: count, alignment: 1)) }
+    let made = UnsafeMutableRawBufferPointer.allocate(byteCount: StateModels.mostStateBytes, alignment: 1)
+    defer { made.deallocate() }
+    guard let size = try? saveFresh(of: Int(data[0]) % StateModels.count, tokens: Int(data[1]) % StateModels.context, to: made),
+        let base = made.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    else { finding("a session could not save its state") }
+    return restoreAnywhere(ExactBlock(copying: base, count: size, alignment: 1))
+}
+
+private func restoreAnywhere(_ state: borrowing ExactBlock) -> Int32 {
+    var random = FuzzRandom(hashing: state.raw)
     var isAccepted = false
     for index in 0..<StateModels.count {
         do throws(RuntimeError) {
@@ -16,7 +27,8 @@ import ShrinkFormat
         }
     }
     check(fuzz_allocator_live() == StateModels.liveBlocks + 1, "memory was not given back")
-    if isAccepted { fuzz_count_accepted() }
+    guard isAccepted else { return -1 }
+    fuzz_count_accepted()
     return 0
 }
 
@@ -24,15 +36,14 @@ import ShrinkFormat
     var random = FuzzRandom(seed: UInt64(seed))
     let headerAndTrailer = SavedStateHeader.byteCount + SavedStateHeader.trailerByteCount
     if count < headerAndTrailer || random.oneIn(64) {
-        guard let made = try? saveFresh(to: UnsafeMutableRawBufferPointer(start: data, count: capacity), &random) else {
-            return LLVMFuzzerMutate(data, count, capacity)
-        }
-        return made
+        let buffer = UnsafeMutableRawBufferPointer(start: data, count: capacity)
+        let made = try? saveFresh(of: random.below(StateModels.count), tokens: random.below(7), to: buffer)
+        return made ?? LLVMFuzzerMutate(data, count, capacity)
     }
     if random.oneIn(16) { return LLVMFuzzerMutate(data, count, capacity) }
     // The rows, and at times what precedes them; the checksum is made right again.
     let rows = count - headerAndTrailer
-    switch random.below(4) {
+    switch random.below(8) {
     case 0: mutateInPlace(data + 12, 4)
     case 1: mutateInPlace(data, SavedStateHeader.byteCount)
     default: mutateInPlace(data + SavedStateHeader.byteCount, rows)
@@ -44,7 +55,8 @@ import ShrinkFormat
 
 /// Whether the state is accepted; then it comes out again as it went in, and the session goes on.
 private func restore(_ state: UnsafeRawBufferPointer, into index: Int, _ random: inout FuzzRandom) throws(RuntimeError) -> Bool {
-    var session = try StateModels.session(index, context: 1 + random.below(24), EntryRun.instructionSet(&random))
+    let context = random.oneIn(4) ? 1 + random.below(StateModels.context) : StateModels.context
+    var session = try StateModels.session(index, context: context, EntryRun.instructionSet(&random))
     do throws(RuntimeError) {
         try session.restore(from: state)
     } catch {
@@ -63,11 +75,9 @@ private func restore(_ state: UnsafeRawBufferPointer, into index: Int, _ random:
 }
 
 /// A state as a session makes it.
-private func saveFresh(to buffer: UnsafeMutableRawBufferPointer, _ random: inout FuzzRandom) throws(RuntimeError) -> Int {
-    var session = try StateModels.session(random.below(StateModels.count), context: 24, .best)
-    for _ in 0..<random.below(7) {
-        try step(&session, UInt32(random.below(20)))
-    }
+private func saveFresh(of index: Int, tokens: Int, to buffer: UnsafeMutableRawBufferPointer) throws(RuntimeError) -> Int {
+    var session = try StateModels.session(index, context: StateModels.context, .best)
+    for token in 0..<tokens { try step(&session, UInt32(token * 7 % 20)) }
     return try session.save(to: buffer)
 }
 
@@ -80,6 +90,10 @@ private func step(_ session: inout Session, _ token: UInt32) throws(RuntimeError
 /// The models, opened once and never closed.
 private enum StateModels {
     static let count = 3
+    /// All positions that the models have.
+    static let context = 24
+    /// More than any of their states has.
+    static let mostStateBytes = 1 << 16
     nonisolated(unsafe) private static var models: UnsafeMutablePointer<Model>?
     nonisolated(unsafe) static var liveBlocks = 0
 

@@ -13,6 +13,7 @@
 #define LINEAR_ROWS 10
 
 #define PAIR_ROWS 12
+#define FEW_ROWS 4
 #define FAR 16384
 
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }

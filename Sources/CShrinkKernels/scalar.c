@@ -143,14 +143,14 @@ typedef struct { const uint8_t *codes; size_t step; shrink_qrow_tail tail; } cac
 static cached_row row_at(const shrink_attention_q8_args *args, const uint8_t *rows, size_t stride, uint32_t shared_head, uint32_t t) {
     cached_row row = {.step = 4};
     if (args->in_panels) {
-        const uint8_t *panel = rows + t / SHRINK_PANEL_ROWS * stride + shared_head * shrink_panel_bytes(args->head_dim);
+        const uint8_t *panel = rows + t / SHRINK_PANEL_ROWS * stride + shared_head * args->head_stride;
         const uint8_t *fields = panel + SHRINK_PANEL_ROWS * shrink_qrow_codes(args->head_dim) + t % SHRINK_PANEL_ROWS * 4;
         row.codes = panel + t % SHRINK_PANEL_ROWS * 4;
         row.step = 4 * SHRINK_PANEL_ROWS;
         memcpy(&row.tail.scale, fields + 4 * SHRINK_PANEL_ROWS, 4);
         memcpy(&row.tail.zero, fields + 8 * SHRINK_PANEL_ROWS, 4);
     } else {
-        row.codes = rows + t * stride + shared_head * shrink_qrow_bytes(args->head_dim);
+        row.codes = rows + t * stride + shared_head * args->head_stride;
         row.tail = row_tail(row.codes, args->head_dim);
     }
     return row;

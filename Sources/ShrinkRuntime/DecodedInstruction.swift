@@ -13,6 +13,8 @@ struct Operand {
     var isQuantized = false
     var isState = false
     var isCarry = false
+    /// Positions of the state.
+    var capacity = 0
 
     var isPresent: Bool { base != nil }
     var width: Int { Int(groups) &* Int(columns) }
@@ -28,14 +30,18 @@ struct Operand {
 
     // MARK: Panels
 
-    /// Quantized rows of the state lie as attention reads them: a panel of 32 positions for each group, those of the
-    /// groups side by side. It takes the bytes of the rows.
+    /// Quantized rows of the state lie as attention reads them: each group on its own, in panels of 32 positions. It takes
+    /// the bytes of the rows.
     var isInPanels: Bool { isState && isQuantized }
     static let panelRows = Int(SHRINK_PANEL_ROWS)
+    /// Bytes from one panel of a group to the next.
+    var panelByteCount: Int { groupByteCount &* Self.panelRows }
+    /// Bytes from one group to the next.
+    var groupStride: Int { isInPanels ? groupByteCount &* capacity : groupByteCount }
 
     private func panel(_ group: Int, position: Int) -> UnsafeMutablePointer<UInt8> {
-        let first = position / Self.panelRows &* rowByteCount &+ group &* groupByteCount
-        return (address + first &* Self.panelRows).assumingMemoryBound(to: UInt8.self)
+        let panel = address + group &* groupStride + position / Self.panelRows &* panelByteCount
+        return panel.assumingMemoryBound(to: UInt8.self)
     }
 
     /// Puts the rows of all groups, side by side, at a position.
@@ -122,7 +128,9 @@ struct InstructionDecoder {
             operand.base = memory + plan.tokenOffset + offset
             operand.rowByteCount = plan.tokenByteCount
         case .fixed: operand.base = memory + plan.fixedOffset + offset
-        case .state: operand.base = memory + plan.stateOffset + offset * plan.contextCapacity
+        case .state:
+            operand.base = memory + plan.stateOffset + offset * plan.contextCapacity
+            operand.capacity = plan.contextCapacity
         case .carry: operand.base = memory + plan.carryOffset + offset
         }
         return operand

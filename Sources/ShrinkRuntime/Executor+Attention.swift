@@ -9,8 +9,8 @@ struct AttentionShape {
     /// The most tokens whose float output is held until all of their heads are done.
     static let tokenTile = 64
 
-    /// Heads of keys and values, of one call and in all. Several for a single token: what they need of the same positions
-    /// then comes from memory while the products of others are made.
+    /// Heads of keys and values, of one call and in all. Several for a single token: what one needs then comes from memory
+    /// while the products of another are made.
     let sharedHeads: Int
     let allSharedHeads: Int
     /// Heads of one call for each of them.
@@ -36,7 +36,7 @@ struct AttentionShape {
 
     /// Bytes of scratch memory for one call of at most `tokenCount` tokens.
     func scratchByteCount(tokenCount: Int, context: Int, headSize: UInt32) -> Int {
-        shrink_attention_scratch_bytes(sharedHeads &* heads &* min(tokens, tokenCount), sharedHeads, context, Int(headSize))
+        shrink_attention_scratch_bytes(heads &* min(tokens, tokenCount), context, Int(headSize))
     }
 }
 
@@ -125,10 +125,8 @@ extension Executor {
         let head = sharedHead &* group &+ headInGroup
 
         let query = q.row(row) + head &* q.groupByteCount
-        // From one head to the next, and from one position, or panel of them.
-        let panelRows = k.isInPanels ? Operand.panelRows : 1
-        let keys = k.address + sharedHead &* k.groupByteCount &* panelRows
-        let values = v.address + sharedHead &* v.groupByteCount &* panelRows
+        let keys = k.address + sharedHead &* k.groupStride
+        let values = v.address + sharedHead &* v.groupStride
         let out = instruction.pointee[3]
         let y = tile.row(row, of: instruction) + head &* Int(q.columns)
         let yStride = out.isPresent ? out.rowByteCount / 4 : q.width
@@ -142,7 +140,8 @@ extension Executor {
             var arguments = shrink_attention_q8_args(
                 q: query.assumingMemoryBound(to: UInt8.self), k: keys.assumingMemoryBound(to: UInt8.self),
                 v: values.assumingMemoryBound(to: UInt8.self), in_panels: k.isInPanels ? 1 : 0, q_stride: q.rowByteCount,
-                k_stride: k.rowByteCount &* panelRows, v_stride: v.rowByteCount &* panelRows, tokens: UInt32(truncatingIfNeeded: tokens),
+                k_stride: k.isInPanels ? k.panelByteCount : k.rowByteCount,
+                v_stride: v.isInPanels ? v.panelByteCount : v.rowByteCount, head_stride: k.groupStride, tokens: UInt32(truncatingIfNeeded: tokens),
                 shared_heads: UInt32(truncatingIfNeeded: sharedHeads), heads: UInt32(truncatingIfNeeded: heads), length: length,
                 growth: growth, head_dim: q.columns, scale: instruction.pointee.float, scratch: scratch, y: y, y_stride: yStride,
                 next: next.baseAddress, next_bytes: next.count)

@@ -99,9 +99,9 @@ import Testing
             for isa in readySets {
                 let memory = Memory(), y = memory.allocate(Float.self, dim)
                 let args = shrink_attention_q8_args(
-                    q: memory.array(same), k: memory.array(cache), v: memory.array(cache), q_stride: bytes, k_stride: bytes,
-                    v_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
-                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, 1, length, dim) / 4), y: y, y_stride: dim,
+                    q: memory.array(same), k: memory.array(cache), v: memory.array(cache), in_panels: 0, q_stride: bytes, k_stride: bytes,
+                    v_stride: bytes, head_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, length, dim) / 4), y: y, y_stride: dim,
                     next: nil, next_bytes: 0)
                 withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.attention_q8($0) }
                 /* The mean of equal values, after three pieces and four more roundings. */
@@ -125,10 +125,10 @@ import Testing
                 }
                 let whole = memory.allocate(Float.self, tokens * heads * dim), parts = memory.allocate(Float.self, tokens * heads * dim)
                 let args = shrink_attention_q8_args(
-                    q: rows(tokens * heads, &random), k: rows(longest, &random), v: rows(longest, &random),
-                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, tokens: UInt32(tokens), shared_heads: 1, heads: UInt32(heads),
+                    q: rows(tokens * heads, &random), k: rows(longest, &random), v: rows(longest, &random), in_panels: 0,
+                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, head_stride: bytes, tokens: UInt32(tokens), shared_heads: 1, heads: UInt32(heads),
                     length: UInt32(length), growth: UInt32(growth), head_dim: UInt32(dim), scale: 0.1,
-                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, 1, longest, dim) / 4),
+                    scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, longest, dim) / 4),
                     y: whole, y_stride: heads * dim, next: nil, next_bytes: 0)
                 withUnsafePointer(to: args) { kernels.attention_q8($0) }
                 var first = 0

@@ -182,14 +182,33 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
     }
     let heads = shape.sharedHeads * shape.heads
     let (q, qStride) = rows(shape.tokens, heads, { $0.unit() * 0.01 }, &random)
-    let (k, kStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
-    let (v, vStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
+    var (k, kStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
+    var (v, vStride) = rows(shape.longest, shape.sharedHeads, { style.value(&$0) }, &random)
+    var headStride = bytes
+    let isInPanels = random.int(0...1) == 0
+    if isInPanels {
+        let panel = shrink_panel_bytes(shape.dim)
+        headStride = (shape.longest + 31) / 32 * panel + random.int(0...2) * 64
+        /* What holds no row is anything. */
+        func panels(_ rows: UnsafePointer<UInt8>, _ stride: Int) -> UnsafePointer<UInt8> {
+            let all = memory.array((0..<(shape.sharedHeads * headStride)).map { _ in UInt8(random.int(0...255)) })
+            for t in 0..<shape.longest {
+                for head in 0..<shape.sharedHeads {
+                    shrink_panel_store(all + head * headStride + t / 32 * panel, UInt32(t % 32), rows + t * stride + head * bytes, shape.dim)
+                }
+            }
+            return UnsafePointer(all)
+        }
+        (k, v) = (panels(k, kStride), panels(v, vStride))
+        (kStride, vStride) = (panel, panel)
+    }
     let yStride = heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + heads * shape.dim
     let y = memory.allocate(Float.self, count)
-    let scratch = shrink_attention_scratch_bytes(shape.tokens * heads, shape.sharedHeads, shape.longest, shape.dim)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, shape.dim)
     let next = random.int(0...1) == 0 ? nil : memory.allocate(Float.self, 4096)
     let args = shrink_attention_q8_args(
-        q: q, k: k, v: v, q_stride: qStride, k_stride: kStride, v_stride: vStride, tokens: UInt32(shape.tokens),
+        q: q, k: k, v: v, in_panels: isInPanels ? 1 : 0, q_stride: qStride, k_stride: kStride, v_stride: vStride,
+        head_stride: headStride, tokens: UInt32(shape.tokens),
         shared_heads: UInt32(shape.sharedHeads), heads: UInt32(shape.heads), length: UInt32(shape.length),
         growth: UInt32(shape.growth), head_dim: UInt32(shape.dim), scale: 0.125,
         scratch: memory.allocate(Float.self, (scratch + 3) / 4), y: y, y_stride: yStride, next: next, next_bytes: next == nil ? 0 : 16384)
@@ -202,7 +221,7 @@ private func attentionF32(_ kernels: shrink_kernels, _ random: inout Randomness,
     let qStride = shape.heads * dim + random.int(0...3), kStride = dim + random.int(0...3), vStride = dim + random.int(0...3)
     let yStride = shape.heads * dim + random.int(0...3), count = (shape.tokens - 1) * yStride + shape.heads * dim
     let y = memory.allocate(Float.self, count)
-    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, 1, shape.longest, dim)
+    let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, dim)
     let args = shrink_attention_f32_args(
         q: memory.floats((shape.tokens - 1) * qStride + shape.heads * dim, .ordinary, &random),
         k: memory.floats((shape.longest - 1) * kStride + dim, values, &random),

@@ -234,7 +234,7 @@ private let half = 0x1p-24
     @Test func attentionInFloatsIsWithinItsBound() {
         let dim = 20, length = 33
         var q = random(dim, 7), k = random(dim * length, 8), v = random(dim * length, 9)
-        var y = [Float](repeating: 0, count: dim), scores = [Float](repeating: 0, count: shrink_attention_scratch_bytes(1, 1, length, dim) / 4)
+        var y = [Float](repeating: 0, count: dim), scores = [Float](repeating: 0, count: shrink_attention_scratch_bytes(1, length, dim) / 4)
         var args = shrink_attention_f32_args()
         args.k_stride = dim; args.v_stride = dim; args.tokens = 1; args.heads = 1; args.length = UInt32(length); args.head_dim = UInt32(dim); args.scale = 0.2
         let rows = { (a: [Float]) in (0..<length).map { t in a[t * dim..<(t + 1) * dim].map(Double.init) } }
@@ -267,9 +267,9 @@ private let half = 0x1p-24
         let codes = (0..<dim).map { _ in UInt8(random.int(0...255)) }
         let memory = Memory(), y = memory.allocate(Float.self, dim)
         let args = shrink_attention_q8_args(
-            q: memory.array(row(codes, scale: 0.01, zero: 100)), k: memory.array(k), v: memory.array(v), q_stride: bytes,
-            k_stride: bytes, v_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim),
-            scale: 0.2, scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, 1, length, dim) / 4), y: y, y_stride: dim,
+            q: memory.array(row(codes, scale: 0.01, zero: 100)), k: memory.array(k), v: memory.array(v), in_panels: 0, q_stride: bytes,
+            k_stride: bytes, v_stride: bytes, head_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim),
+            scale: 0.2, scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, length, dim) / 4), y: y, y_stride: dim,
             next: nil, next_bytes: 0)
         withUnsafePointer(to: args) { scalar.attention_q8($0) }
         let q = values(codes, 0.01, 100)

@@ -183,8 +183,20 @@ static attention_shape any_shape(random_source *random) {
     shape.gap = (size_t)between(random, 0, 20);
     shape.y_stride = (size_t)shape.shared_heads * shape.heads * shape.dim + (size_t)between(random, 0, 3);
     uint32_t longest = shape.length + (shape.tokens - 1) * shape.growth;
-    shape.scratch = shrink_attention_scratch_bytes((size_t)shape.tokens * shape.shared_heads * shape.heads, shape.shared_heads, longest, shape.dim);
+    shape.scratch = shrink_attention_scratch_bytes((size_t)shape.tokens * shape.heads, longest, shape.dim);
     return shape;
+}
+
+/* The same rows in panels; what holds no row is anything. */
+static const uint8_t *in_panels(
+    const uint8_t *rows, size_t stride, size_t positions, const attention_shape *s, size_t head_stride, random_source *random) {
+    uint8_t *panels = allocate(s->shared_heads * head_stride);
+    for (size_t i = 0; i < s->shared_heads * head_stride; i++) panels[i] = (uint8_t)between(random, 0, 255);
+    for (size_t t = 0; t < positions; t++)
+        for (size_t head = 0; head < s->shared_heads; head++)
+            shrink_panel_store(panels + head * head_stride + t / SHRINK_PANEL_ROWS * shrink_panel_bytes(s->dim), t % SHRINK_PANEL_ROWS,
+                               rows + t * stride + head * shrink_qrow_bytes(s->dim), s->dim);
+    return panels;
 }
 
 static void case_attention_q8(const shrink_kernels *kernels, random_source *random, words *output) {
@@ -205,8 +217,21 @@ static void case_attention_q8(const shrink_kernels *kernels, random_source *rand
         .growth = s.growth, .head_dim = s.dim, .scale = 0.125f, .y_stride = s.y_stride};
     args.k_stride = s.shared_heads * bytes + s.gap;
     args.v_stride = s.shared_heads * bytes + (positions % 2 ? s.gap : 0);
+    args.head_stride = bytes;
     args.k = quantized_groups(positions, s.shared_heads, s.dim, args.k_stride, scales, random);
     args.v = quantized_groups(positions, s.shared_heads, s.dim, args.v_stride, scales, random);
+    if (between(random, 0, 1)) {
+        const size_t panel = shrink_panel_bytes(s.dim), panels = (positions + SHRINK_PANEL_ROWS - 1) / SHRINK_PANEL_ROWS;
+        args.in_panels = 1;
+        args.head_stride = panels * panel + 64 * (size_t)between(random, 0, 2);
+        args.k = in_panels(args.k, args.k_stride, positions, &s, args.head_stride, random);
+        args.v = in_panels(args.v, args.v_stride, positions, &s, args.head_stride, random);
+        args.k_stride = args.v_stride = panel;
+        if (between(random, 0, 1)) {
+            args.next = args.k;
+            args.next_bytes = panels * panel;
+        }
+    }
     args.scratch = allocate(s.scratch);
     args.y = allocate(count * sizeof(float));
     kernels->attention_q8(&args);

@@ -133,7 +133,7 @@ static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint
     float *values = malloc((size_t)dim * count * sizeof(float));
     for (size_t i = 0; i < (size_t)dim * count; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
     for (size_t t = 0; t < count; t++) kernels->quantize_rows(values + t * dim, dim, 1, cache + t * stride);
-    void *scratch = malloc(shrink_attention_scratch_bytes(rows, 1, length, dim));
+    void *scratch = malloc(shrink_attention_scratch_bytes(rows, length, dim));
     float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,
         {.q = cache, .k = cache, .v = cache, .q_stride = heads * stride, .k_stride = stride, .v_stride = stride, .tokens = tokens,

@@ -103,7 +103,7 @@ struct WatchedRun: ~Copyable {
     private func eachRow(_ record: InstructionRecord, _ p: Int, _ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
         let index = record.operands[p]
         guard index != InstructionRecord.absent, let tensor = program.tensor(Int(index)) else { return }
-        var exact = tensor.type == .quantizedRow ? Int(tensor.rowByteCount) : tensor.rowElements * 4
+        let exact = tensor.type == .quantizedRow ? Int(tensor.rowByteCount) : tensor.rowElements * 4
         let offset = Int(tensor.offset)
         // The region that the storage has by the header or the entry point, and where the first row is in it.
         let region: Range<Int>
@@ -132,11 +132,7 @@ struct WatchedRun: ~Copyable {
             region = plan.stateOffset..<(plan.stateOffset + Int(program.header.stateBytesPerPosition) * plan.contextCapacity)
             start = region.lowerBound + offset * plan.contextCapacity
             rows = (record.opcode.writes(p) ? position : 0)..<(position + count)
-            if tensor.type == .quantizedRow {
-                stride *= Operand.panelRows
-                exact = stride
-                rows = (rows.lowerBound / Operand.panelRows)..<((rows.upperBound - 1) / Operand.panelRows + 1)
-            }
+            if tensor.type == .quantizedRow { return eachPanel(tensor, region, rows, body) }
         }
         for row in rows {
             let place = start + row * stride
@@ -163,6 +159,21 @@ struct WatchedRun: ~Copyable {
         for row in rows {
             let floats = (start + row * stride).assumingMemoryBound(to: Float.self)
             hash.add(UnsafeBufferPointer(start: floats, count: tensor.rowElements))
+        }
+    }
+
+    /// The panels of all heads that hold some positions of the state.
+    private func eachPanel(
+        _ tensor: TensorRecord, _ region: Range<Int>, _ positions: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void
+    ) {
+        let panel = shrink_panel_bytes(Int(tensor.columns))
+        let ofHead = panel / Operand.panelRows * plan.contextCapacity
+        for head in 0..<Int(tensor.groups) {
+            let start = region.lowerBound + Int(tensor.offset) * plan.contextCapacity + head * ofHead
+            let panels = (positions.lowerBound / Operand.panelRows)..<((positions.upperBound - 1) / Operand.panelRows + 1)
+            let range = (start + panels.lowerBound * panel)..<(start + panels.upperBound * panel)
+            check(range.lowerBound >= region.lowerBound && range.upperBound <= region.upperBound, "an operand beyond its storage")
+            body(UnsafeRawBufferPointer(rebasing: memory.raw[range]))
         }
     }
 }

@@ -46,7 +46,7 @@ typedef struct {
 
 /* A panel: up to 32 quantized rows of as many codes side by side, as attention reads the keys and values of positions:
  *     uint8_t  [code / 4][32 rows][4 codes]
- *     uint32_t [4][32 rows]: sum mod 2^16 + zero * 2^16; scale; zero; sum
+ *     uint32_t [4][32 rows]: sum mod 2^16 + zero * 2^16 (exclusive or `reserved`, 0); scale; zero; sum
  * It takes the bytes of 32 rows, and is aligned to 4. */
 #define SHRINK_PANEL_ROWS 32u
 static inline size_t shrink_panel_bytes(size_t count) { return SHRINK_PANEL_ROWS * shrink_qrow_bytes(count); }
@@ -57,14 +57,14 @@ static inline void shrink_panel_store(uint8_t *panel, uint32_t index, const uint
     panel += 4 * index;
     for (size_t i = 0; i < codes; i += 4) __builtin_memcpy(panel + i * SHRINK_PANEL_ROWS, row + i, 4);
     __builtin_memcpy(&tail, row + codes, sizeof tail);
-    tail.reserved = (int32_t)(((uint32_t)tail.sum & 0xffff) | (uint32_t)tail.zero << 16);
+    tail.reserved ^= (int32_t)(((uint32_t)tail.sum & 0xffff) | (uint32_t)tail.zero << 16);
     panel += codes * SHRINK_PANEL_ROWS;
     __builtin_memcpy(panel, &tail.reserved, 4);
     __builtin_memcpy(panel + 4 * SHRINK_PANEL_ROWS, &tail.scale, 4);
     __builtin_memcpy(panel + 8 * SHRINK_PANEL_ROWS, &tail.zero, 4);
     __builtin_memcpy(panel + 12 * SHRINK_PANEL_ROWS, &tail.sum, 4);
 }
-/* Takes it from there. `reserved` is not 0 only when the panel holds something that was never put there. */
+/* Takes it from there, to the last bit. */
 static inline void shrink_panel_load(const uint8_t *panel, uint32_t index, uint8_t *row, size_t count) {
     const size_t codes = shrink_qrow_codes(count);
     shrink_qrow_tail tail;
@@ -131,10 +131,11 @@ typedef struct {
  * sum of a piece is below 128 * 32767 * 255 < 2^31. m starts at -infinity and a NaN never replaces it or `top`. Zero points of the rows are in 0...255. length >= 1, tokens >= 1, heads >= 1. */
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
-    const uint8_t *k, *v;    /* quantized rows of head_dim codes; the shared heads of a position lie side by side */
-    int in_panels;           /* 1: instead panels of 32 positions; those of the shared heads lie side by side */
+    const uint8_t *k, *v;    /* quantized rows of head_dim codes */
+    int in_panels;           /* 1: instead panels of 32 positions, of one head */
     size_t q_stride;         /* bytes between tokens */
-    size_t k_stride, v_stride; /* bytes between positions, or between panels of one head */
+    size_t k_stride, v_stride; /* bytes between positions, or panels */
+    size_t head_stride;      /* bytes between shared heads */
     uint32_t tokens, shared_heads, heads;
     uint32_t length, growth, head_dim;
     float scale;
@@ -163,12 +164,12 @@ typedef struct {
 /* Positions whose products with the weights of attention are added before they become a float. */
 #define SHRINK_ATTENTION_PIECE 128u
 
-/* Bytes of scratch memory for `rows` = tokens x heads query rows that see at most `length` positions:
+/* Bytes of scratch memory for `rows` = tokens x heads query rows of a shared head that see at most `length` positions:
  * a score for each row and position, the queries and one piece of keys and values in 16 bits, two
- * factors for each position and shared head. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
-static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t shared_heads, size_t length, size_t head_dim) {
+ * factors for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
+static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
-    return (rows + 2 * shared_heads) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
+    return (rows + 2) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
 }
 
 /* The one list of kernels: X(name, return type, (parameters)).

@@ -35,6 +35,14 @@ INLINE void store_words(uint32_t *p, vu v) { *(vi_unaligned *)p = (vi)v; }
 /* The low 16 bits of every lane. */
 INLINE void store_halves(uint16_t *p, vi v) { *(vh_unaligned *)p = __builtin_convertvector(v, vh); }
 
+/* Those of two vectors. */
+INLINE void store_half_pairs(uint16_t *p, vi a, vi b) {
+    typedef uint16_t halves __attribute__((ext_vector_type(2 * LANES)));
+    typedef uint16_t halves_unaligned __attribute__((ext_vector_type(2 * LANES), aligned(1)));
+    *(halves_unaligned *)p = __builtin_shufflevector((halves)a, (halves)b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                     32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62);
+}
+
 /* The first `count` (< 16) lanes; the others read as +0 and are not written. None is the usual case, and
  * a call of memcpy would cost as much as the rest of a short row. */
 INLINE vf load_first(const float *p, size_t count) {
@@ -51,11 +59,12 @@ INLINE vi as_bits(vf v) { return (vi)v; }
 INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
 INLINE vi to_int(vf v) { return __builtin_convertvector(v, vi); }
 
-/* Lanes from `count` on become +0. */
-INLINE vf keep_first(vf v, size_t count) {
+/* Lanes from `count` on become `other`, or +0. */
+INLINE vf keep_first_or(vf v, size_t count, float other) {
     const vi index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return index < (vi)(int32_t)count ? v : (vf)0;
+    return index < (vi)(int32_t)count ? v : (vf)other;
 }
+INLINE vf keep_first(vf v, size_t count) { return keep_first_or(v, count, 0); }
 
 /* Lane i of sixteen records of four 32-bit fields, `stride` bytes apart, as four vectors of one field each. */
 INLINE void transpose_records(const uint8_t *records, size_t stride, vu fields[4]) {

@@ -139,7 +139,7 @@ typedef struct {
     uint32_t tokens, shared_heads, heads;
     uint32_t length, growth, head_dim;
     float scale;
-    void *scratch;           /* shrink_attention_scratch_bytes of the rows and of the longest length */
+    void *scratch;           /* shrink_attention_scratch_bytes of the rows and of the longest length, aligned to 16 */
     float *y;                /* head_dim floats a row; the heads of a token lie side by side */
     size_t y_stride;         /* floats between tokens */
     const void *next;        /* or NULL: what is read next, `next_bytes`, which memory can be asked for meanwhile */
@@ -169,7 +169,7 @@ typedef struct {
  * factors for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
 static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
-    return (rows + 2) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 8;
+    return ((rows + 2) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 20 + 15u) & ~(size_t)15u;
 }
 
 /* The one list of kernels: X(name, return type, (parameters)).

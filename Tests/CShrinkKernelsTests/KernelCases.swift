@@ -131,7 +131,7 @@ struct LinearQ8 {
             block_begin: UInt32(begin), block_end: UInt32(end), w: UnsafePointer(memory.array(pack(w, k: k))),
             w_scale: UnsafePointer(memory.array(wScale)), w_sum: UnsafePointer(memory.array(w.map { $0.reduce(0) { $0 + Int32($1) } })),
             bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride,
-            next: random.int(0...1) == 0 ? nil : UnsafeRawPointer(y))
+            next: random.int(0...1) == 0 ? nil : memory.untouchable)
         return (args, y, count)
     }
 }
@@ -205,7 +205,7 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
     let yStride = heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + heads * shape.dim
     let y = memory.allocate(Float.self, count)
     let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, shape.dim)
-    let next = random.int(0...1) == 0 ? nil : memory.allocate(Float.self, 4096)
+    let next = random.int(0...1) == 0 ? nil : memory.untouchable
     let args = shrink_attention_q8_args(
         q: q, k: k, v: v, in_panels: isInPanels ? 1 : 0, q_stride: qStride, k_stride: kStride, v_stride: vStride,
         head_stride: headStride, tokens: UInt32(shape.tokens),

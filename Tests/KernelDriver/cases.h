@@ -147,6 +147,7 @@ static void case_linear_q8(const shrink_kernels *kernels, random_source *random,
     args.w_scale = floats(n, any_style(random), random);
     args.bias = between(random, 0, 1) ? floats(n, any_style(random), random) : NULL;
     args.y = allocate(count * sizeof(float));
+    args.next = between(random, 0, 1) ? untouchable() : NULL;
     kernels->linear_q8(&args);
     put_floats(output, args.y, count);
 }
@@ -234,6 +235,8 @@ static void case_attention_q8(const shrink_kernels *kernels, random_source *rand
     }
     args.scratch = allocate(s.scratch);
     args.y = allocate(count * sizeof(float));
+    args.next = between(random, 0, 1) ? untouchable() : NULL;
+    args.next_bytes = args.next ? 16384 : 0;
     kernels->attention_q8(&args);
     put_floats(output, args.y, count);
 }

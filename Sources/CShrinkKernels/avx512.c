@@ -19,25 +19,19 @@
 INLINE vi multiply_pairs(vi sum, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 #define multiply_bytes(sum, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
 
-/* The conversion rounds to nearest even and gives the least integer for NaN; packing clamps. The shuffles put four
- * bytes of each vector side by side, and the permutation the vectors after each other. */
-INLINE vi write_many_codes(int vectors, const float *x, float inverse, int32_t zero, uint8_t *row, vi sum) {
-    __m512i v[4], codes;
-    UNROLL for (int i = 0; i < vectors; i++)
-        v[i] = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)(load(x + i * LANES) * inverse)), _mm512_set1_epi32(zero));
-    if (vectors == 4) {
-        codes = _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
-        codes = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
-        _mm512_storeu_si512(row, codes);
-    } else {
-        codes = _mm512_packs_epi32(v[0], v[1]);
-        codes = _mm512_packus_epi16(codes, codes);
-        codes = _mm512_maskz_permutexvar_epi32(0xff, _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
-        _mm256_storeu_si256((__m256i *)row, _mm512_castsi512_si256(codes));
+/* The conversion rounds to nearest even and gives the least integer for NaN; packing clamps, and puts four bytes of each
+ * vector side by side; the permutation puts the vectors after each other. */
+INLINE vi codes_of_two(const float *x, const float *y, float inverse_x, float inverse_y, int32_t zero_x, int32_t zero_y) {
+    __m512i v[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        vf scaled = load((i < 2 ? x : y) + i % 2 * LANES) * (i < 2 ? inverse_x : inverse_y);
+        v[i] = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)scaled), _mm512_set1_epi32(i < 2 ? zero_x : zero_y));
     }
-    return (vi)_mm512_dpbusd_epi32((__m512i)sum, codes, _mm512_set1_epi8(1));
+    __m512i codes = _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+    return (vi)_mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), codes);
 }
-#define write_many_codes write_many_codes
+#define many_codes codes_of_two
+#define add_codes(sum, codes) multiply_bytes(sum, codes, _mm512_set1_epi8(1))
 
 #include "float_kernels.inc"
 #include "attention_q8.inc"

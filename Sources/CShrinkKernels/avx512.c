@@ -119,9 +119,9 @@ INLINE void linear_q8_tile(int rows, const block_q8 *b, uint32_t first, uint32_t
 }
 
 /* Block by block, so that a block of weights stays in the cache while all rows pass. All tiles are of nearly one size, one
- * of more than seven rows of an even size: where one row is left out of the last tile, that begins a row earlier. */
+ * of more than six rows of an even size: where one row is left out of the last tile, that begins a row earlier. */
 static void linear_q8_avx512(const shrink_linear_q8_args *args) {
-    const uint32_t is_odd = args->rows > 7 && args->rows < 12 && args->rows % 2, tiles = (args->rows + 11) / 12 + is_odd;
+    const uint32_t is_odd = args->rows > 6 && args->rows < 12 && args->rows % 2, tiles = (args->rows + 11) / 12 + is_odd;
     for (uint32_t block = args->block_begin; block < args->block_end; block++) {
         fetch_channels_q8(args, block);
         const block_q8 b = block_of(args, block, tiles);
@@ -129,11 +129,11 @@ static void linear_q8_avx512(const shrink_linear_q8_args *args) {
         for (uint32_t tile = 0; tile < tiles; tile++) {
             const uint32_t left = args->rows - first;
             uint32_t rows = (left + tiles - tile - 1) / (tiles - tile);
-            if (rows > 7) rows += rows % 2;
+            if (rows > 6) rows += rows % 2;
             if (rows > left) first--;
             switch (rows) {
 #define CASE(r) case r: linear_q8_tile(r, &b, first, tile); break;
-                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(10) CASE(12)
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(8) CASE(10) CASE(12)
 #undef CASE
             }
             first += rows;

@@ -257,17 +257,27 @@ static float sum_of_squares(const float *x, float less, size_t count) {
     return fold(&sum);
 }
 
-static void rms_norm_scalar(const float *x, const float *gamma, float eps, size_t count, float *y) {
+static void rms_norm_row(const float *x, const float *gamma, float eps, size_t count, float *y) {
     float factor = 1.0f / square_root(sum_of_squares(x, 0, count) / (float)count + eps);
     for (size_t i = 0; i < count; i++) y[i] = (x[i] * factor) * gamma[i];
 }
 
-static void layer_norm_scalar(const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y) {
+static void layer_norm_row(const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y) {
     lanes sum = {{0}};
     for (size_t i = 0; i < count; i++) sum.lane[i % 16] = sum.lane[i % 16] + x[i];
     float mean = fold(&sum) / (float)count;
     float factor = 1.0f / square_root(sum_of_squares(x, mean, count) / (float)count + eps);
     for (size_t i = 0; i < count; i++) y[i] = (((x[i] - mean) * factor) * gamma[i]) + beta[i];
+}
+
+static void rms_norm_scalar(
+    const float *x, size_t x_stride, size_t rows, const float *gamma, float eps, size_t count, float *y, size_t y_stride) {
+    for (size_t r = 0; r < rows; r++) rms_norm_row(x + r * x_stride, gamma, eps, count, y + r * y_stride);
+}
+
+static void layer_norm_scalar(const float *x, size_t x_stride, size_t rows, const float *gamma, const float *beta, float eps,
+                              size_t count, float *y, size_t y_stride) {
+    for (size_t r = 0; r < rows; r++) layer_norm_row(x + r * x_stride, gamma, beta, eps, count, y + r * y_stride);
 }
 
 static void l2_normalize_scalar(const float *x, float eps, size_t count, float *y) {

@@ -89,16 +89,13 @@ INLINE void transpose_records(const uint8_t *records, size_t stride, vu fields[4
     fields[3] = HIGH_PAIRS(r, s);
 }
 
-/* Back: lane i of three vectors, and 0, as record i. */
-INLINE void transpose_fields(vu first, vu second, vu third, shrink_qrow_tail records[LANES]) {
-    typedef uint32_t quad __attribute__((ext_vector_type(4)));
+/* Back: lane i of three vectors, and 0, as the record that is quarter i / 4 of records[i % 4]. */
+INLINE void transpose_fields(vu first, vu second, vu third, vu records[4]) {
     vu p = LOW_PAIRS(first, third), q = LOW_PAIRS(second, (vu)0), r = HIGH_PAIRS(first, third), s = HIGH_PAIRS(second, (vu)0);
-    vu every_fourth[4] = {LOW_PAIRS(p, q), HIGH_PAIRS(p, q), LOW_PAIRS(r, s), HIGH_PAIRS(r, s)};
-    UNROLL for (int i = 0; i < LANES; i++) {
-        quad record;
-        memcpy(&record, (const uint32_t *)&every_fourth[i % 4] + i / 4 * 4, sizeof record);
-        memcpy(&records[i], &record, sizeof record);
-    }
+    records[0] = LOW_PAIRS(p, q);
+    records[1] = HIGH_PAIRS(p, q);
+    records[2] = LOW_PAIRS(r, s);
+    records[3] = HIGH_PAIRS(r, s);
 }
 #undef LOW_PAIRS
 #undef HIGH_PAIRS

@@ -88,7 +88,7 @@ struct Executor {
             case .linear: multiplyTokens(tokens, of: instruction)
             case .attention: attendTokens(tokens, of: instruction, worker: worker)
             case .embed, .norm, .quantize, .activate, .binary, .rotary, .l2Normalize, .concatenate:
-                for row in tokens { performRow(row, of: instruction, worker: worker) }
+                performRows(tokens, of: instruction, worker: worker)
             case .selectRow, .meanRows, .recurrent: break
             }
         }
@@ -97,17 +97,24 @@ struct Executor {
 
     // MARK: Rows
 
-    func performRow(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
+    func performRows(_ rows: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
+        if case .norm = instruction.pointee.opcode {
+            norm(rows, instruction, worker)
+        } else {
+            for row in rows { performRow(row, of: instruction, worker: worker) }
+        }
+    }
+
+    private func performRow(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
         switch instruction.pointee.opcode {
         case .embed: embed(row, instruction)
-        case .norm: norm(row, instruction, worker)
         case .quantize: quantize(row, instruction, worker)
         case .activate: activate(row, instruction, worker)
         case .binary: binary(row, instruction)
         case .rotary: rotate(row, instruction)
         case .l2Normalize: l2Normalize(row, instruction)
         case .concatenate: concatenate(row, instruction, worker)
-        case .linear, .attention, .selectRow, .meanRows, .recurrent: break
+        case .norm, .linear, .attention, .selectRow, .meanRows, .recurrent: break
         }
     }
 
@@ -150,32 +157,51 @@ struct Executor {
         }
     }
 
-    private func norm(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
-        let x = instruction.pointee[0]
+    /// Some rows at a time, so that they are still in the first-level cache when they are quantized; only one where a scratch
+    /// row is all there is for the result.
+    private func norm(_ rows: Range<Int>, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
+        let step = instruction.pointee[5].isPresent ? 4 : 1
+        var first = rows.lowerBound
+        while first < rows.upperBound {
+            let end = min(first &+ step, rows.upperBound)
+            normFew(first..<end, instruction, worker)
+            first = end
+        }
+    }
+
+    private func normFew(_ rows: Range<Int>, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
         let residual = instruction.pointee[1]
-        let sum = instruction.pointee[2]
         let gamma = instruction.pointee[3]
         let beta = instruction.pointee[4]
+        let out = instruction.pointee[5]
         let quantizedOut = instruction.pointee[6]
-        let width = x.width
-        let y = outputRow(instruction.pointee[5], row, worker)
+        let width = instruction.pointee[0].width
+        let y = outputRow(out, rows.lowerBound, worker)
 
-        var source = UnsafePointer(x.floats(row))
-        if sum.isPresent || residual.isPresent {
-            let s = sum.isPresent ? sum.floats(row) : y
-            if residual.isPresent {
-                kernels.pointee.add(source, residual.floats(row), width, s)
-            } else {
-                copy(width, from: source, to: s)
+        var x = instruction.pointee[0]
+        if instruction.pointee[2].isPresent || residual.isPresent {
+            let sum = instruction.pointee[2].isPresent ? instruction.pointee[2] : out
+            for row in rows {
+                let s = outputRow(sum, row, worker)
+                if residual.isPresent {
+                    kernels.pointee.add(x.floats(row), residual.floats(row), width, s)
+                } else {
+                    copy(width, from: x.floats(row), to: s)
+                }
             }
-            source = UnsafePointer(s)
+            x = sum
         }
+        let source = UnsafePointer(outputRow(x, rows.lowerBound, worker))
         if beta.isPresent {
-            kernels.pointee.layer_norm(source, gamma.floats(0), beta.floats(0), instruction.pointee.float, width, y)
+            kernels.pointee.layer_norm(
+                source, x.rowByteCount / 4, rows.count, gamma.floats(0), beta.floats(0), instruction.pointee.float, width, y,
+                out.rowByteCount / 4)
         } else {
-            kernels.pointee.rms_norm(source, gamma.floats(0), instruction.pointee.float, width, y)
+            kernels.pointee.rms_norm(
+                source, x.rowByteCount / 4, rows.count, gamma.floats(0), instruction.pointee.float, width, y, out.rowByteCount / 4)
         }
-        if quantizedOut.isPresent { quantizeGroups(y, to: quantizedOut, row: quantizedOut.row(row)) }
+        guard quantizedOut.isPresent else { return }
+        for row in rows { quantizeGroups(outputRow(out, row, worker), to: quantizedOut, row: quantizedOut.row(row)) }
     }
 
     private func quantize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {

@@ -133,7 +133,7 @@ struct Task {
 
     func perform(_ items: Range<Int>, worker: Int) {
         switch stage {
-        case .rows: for item in items { executor.pointee.performRow(item, of: instruction, worker: worker) }
+        case .rows: executor.pointee.performRows(items, of: instruction, worker: worker)
         case .channels, .channelShares: executor.pointee.multiplyBlocks(items, of: instruction)
         case .heads(let tile):
             for item in items { executor.pointee.attend(item, of: instruction, tile, worker: worker) }

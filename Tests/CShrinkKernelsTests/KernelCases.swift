@@ -12,8 +12,12 @@ struct KernelCase: Sendable, CustomTestStringConvertible {
         KernelCase(name: "linear_q8", run: linearQ8), KernelCase(name: "linear_f32", run: linearF32),
         KernelCase(name: "attention_q8", run: attentionQ8), KernelCase(name: "attention_f32", run: attentionF32),
         KernelCase(name: "quantize_rows", run: quantizeRows),
-        rows("rms_norm") { kernels, x, a, _, count, y in kernels.rms_norm(x, a, 1e-5, count, y) },
-        rows("layer_norm") { kernels, x, a, b, count, y in kernels.layer_norm(x, a, b, 1e-5, count, y) },
+        KernelCase(name: "rms_norm") { kernels, random, memory in
+            norm(&random, memory) { kernels.rms_norm($0, $1, $2, $3, 1e-5, $5, $6, $7) }
+        },
+        KernelCase(name: "layer_norm") { kernels, random, memory in
+            norm(&random, memory) { kernels.layer_norm($0, $1, $2, $3, $4, 1e-5, $5, $6, $7) }
+        },
         rows("add") { kernels, x, a, _, count, y in kernels.add(x, a, count, y) },
         rows("mul") { kernels, x, a, _, count, y in kernels.mul(x, a, count, y) },
         rows("relu") { kernels, x, _, _, count, y in kernels.relu(x, count, y) },
@@ -54,6 +58,20 @@ private func rows(
         body(kernels, x, a, b, n, y)
         return bits(y, n)
     }
+}
+
+/// Up to seven rows with gaps: rows, their stride and number, gain, offset, width, output and its stride. The output may be the input.
+private func norm(
+    _ random: inout Randomness, _ memory: Memory,
+    _ body: (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>, Int) -> Void
+) -> [UInt32] {
+    let n = count(&random), rows = random.int(1...7), xStride = n + random.int(0...20)
+    let x = memory.floats((rows - 1) * xStride + n, style(&random), &random)
+    let gain = memory.floats(n, style(&random), &random), offset = memory.floats(n, style(&random), &random)
+    let yStride = random.int(0...1) == 0 ? xStride : n + random.int(0...20), total = (rows - 1) * yStride + n
+    let y = yStride == xStride ? x : memory.allocate(Float.self, total)
+    body(x, xStride, rows, gain, offset, n, y, yStride)
+    return bits(y, total)
 }
 
 private func rotary(
@@ -131,7 +149,7 @@ struct LinearQ8 {
             block_begin: UInt32(begin), block_end: UInt32(end), w: UnsafePointer(memory.array(pack(w, k: k))),
             w_scale: UnsafePointer(memory.array(wScale)), w_sum: UnsafePointer(memory.array(w.map { $0.reduce(0) { $0 + Int32($1) } })),
             bias: bias.map { UnsafePointer(memory.array($0)) }, y: y, y_stride: yStride,
-            next: random.int(0...1) == 0 ? nil : UnsafeRawPointer(y))
+            next: random.int(0...1) == 0 ? nil : memory.untouchable)
         return (args, y, count)
     }
 }
@@ -205,7 +223,7 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
     let yStride = heads * shape.dim + random.int(0...3), count = (shape.tokens - 1) * yStride + heads * shape.dim
     let y = memory.allocate(Float.self, count)
     let scratch = shrink_attention_scratch_bytes(shape.tokens * shape.heads, shape.longest, shape.dim)
-    let next = random.int(0...1) == 0 ? nil : memory.allocate(Float.self, 4096)
+    let next = random.int(0...1) == 0 ? nil : memory.untouchable
     let args = shrink_attention_q8_args(
         q: q, k: k, v: v, in_panels: isInPanels ? 1 : 0, q_stride: qStride, k_stride: kStride, v_stride: vStride,
         head_stride: headStride, tokens: UInt32(shape.tokens),

@@ -113,8 +113,8 @@ private let half = 0x1p-24
         let x = random(500, 2), gamma = random(500, 3), beta = random(500, 4), d = x.map(Double.init)
         let square = d.reduce(0) { $0 + $1 * $1 }, mean = d.reduce(0, +) / 500
         let variance = d.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 500
-        let rms = apply({ scalar.rms_norm($0, gamma, 1e-5, 500, $0) }, x)
-        let layer = apply({ scalar.layer_norm($0, gamma, beta, 1e-5, 500, $0) }, x)
+        let rms = apply({ scalar.rms_norm($0, 500, 1, gamma, 1e-5, 500, $0, 500) }, x)
+        let layer = apply({ scalar.layer_norm($0, 500, 1, gamma, beta, 1e-5, 500, $0, 500) }, x)
         let unit = apply({ scalar.l2_normalize($0, 1e-12, 500, $0) }, x)
         for i in 0..<500 {
             let a = d[i] / (square / 500 + 1e-5).squareRoot() * Double(gamma[i])

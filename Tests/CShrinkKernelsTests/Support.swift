@@ -74,6 +74,9 @@ final class Memory {
         array((0..<count).map { _ in style.value(&random) })
     }
 
+    /// A page that stops whoever reads it; asking memory for it does nothing.
+    var untouchable: UnsafeRawPointer { UnsafeRawPointer(region(0)) }
+
     /// True if the bytes before every region are as they were.
     var isIntact: Bool {
         regions.allSatisfy { region in

@@ -25,8 +25,6 @@ static size_t row_count(random_source *random) {
         put_floats(output, y, n); \
     }
 
-ROWS(rms_norm, rms_norm(x, a, 1e-5f, n, y))
-ROWS(layer_norm, layer_norm(x, a, b, 1e-5f, n, y))
 ROWS(add, add(x, a, n, y))
 ROWS(mul, mul(x, a, n, y))
 ROWS(relu, relu(x, n, y))
@@ -39,6 +37,22 @@ ROWS(sigmoid, sigmoid(x, n, y))
 ROWS(softmax, softmax(memmove(y, x, n * sizeof(float)), n))
 ROWS(scale, scale(x, factor, n, y))
 ROWS(l2_normalize, l2_normalize(x, 1e-12f, n, y))
+
+/* Up to seven rows with gaps; the output may be the input. */
+#define NORM(name, call) \
+    static void case_##name(const shrink_kernels *kernels, random_source *random, words *output) { \
+        size_t n = row_count(random), rows = (size_t)between(random, 1, 7); \
+        size_t x_stride = n + (size_t)between(random, 0, 20), y_stride = n + (size_t)between(random, 0, 20); \
+        float *x = floats((rows - 1) * x_stride + n, any_style(random), random), *y = x; \
+        float *a = floats(n, any_style(random), random), *b = floats(n, any_style(random), random); \
+        (void)b; \
+        if (between(random, 0, 1)) y = allocate(((rows - 1) * y_stride + n) * sizeof(float)); \
+        else y_stride = x_stride; \
+        kernels->call; \
+        put_floats(output, y, (rows - 1) * y_stride + n); \
+    }
+NORM(rms_norm, rms_norm(x, x_stride, rows, a, 1e-5f, n, y, y_stride))
+NORM(layer_norm, layer_norm(x, x_stride, rows, a, b, 1e-5f, n, y, y_stride))
 
 #define ROTARY(name) \
     static void case_##name(const shrink_kernels *kernels, random_source *random, words *output) { \
@@ -147,6 +161,7 @@ static void case_linear_q8(const shrink_kernels *kernels, random_source *random,
     args.w_scale = floats(n, any_style(random), random);
     args.bias = between(random, 0, 1) ? floats(n, any_style(random), random) : NULL;
     args.y = allocate(count * sizeof(float));
+    args.next = between(random, 0, 1) ? untouchable() : NULL;
     kernels->linear_q8(&args);
     put_floats(output, args.y, count);
 }
@@ -234,6 +249,8 @@ static void case_attention_q8(const shrink_kernels *kernels, random_source *rand
     }
     args.scratch = allocate(s.scratch);
     args.y = allocate(count * sizeof(float));
+    args.next = between(random, 0, 1) ? untouchable() : NULL;
+    args.next_bytes = args.next ? 16384 : 0;
     kernels->attention_q8(&args);
     put_floats(output, args.y, count);
 }

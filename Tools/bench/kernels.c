@@ -107,8 +107,8 @@ RUN(tanh, f->tanh(r->a, ROW, r->y))
 RUN(softmax, memcpy(r->y, r->a, sizeof r->y); f->softmax(r->y, ROW))
 RUN(quantize_row, f->quantize_rows(r->a, ROW, 1, r->row))
 RUN(quantize_heads, f->quantize_rows(r->a, 32, 12, r->row))
-RUN(rms_norm, f->rms_norm(r->a, r->b, 1e-5f, ROW, r->y))
-RUN(layer_norm, f->layer_norm(r->a, r->b, r->b, 1e-5f, ROW, r->y))
+RUN(rms_norm, f->rms_norm(r->a, ROW, 1, r->b, 1e-5f, ROW, r->y, ROW))
+RUN(layer_norm, f->layer_norm(r->a, ROW / 2, 2, r->b, r->b, 1e-5f, ROW / 2, r->y, ROW / 2))
 RUN(rotary_half, memcpy(r->y, r->a, sizeof r->y); f->rotary_half(r->y, r->b, r->b, ROW / 2))
 
 typedef struct { const shrink_kernels *kernels; shrink_attention_q8_args q8; shrink_attention_f32_args f32; } attention;

@@ -179,8 +179,8 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
  *                 code = (uint8_t) clamp(rne(clamp(x * inv, -512, 512)) + zero, 0, 255), NaN -> 0.
  *                 rne rounds to nearest, halves to even; NaN -> 0 for the zero point too.
  *                 Writes codes, zero padding and tail: shrink_qrow_bytes(count) bytes a row.
- * rms_norm        y = (x * (1 / sqrt(striped sum of x*x / n + eps))) * gamma
- * layer_norm      mean = striped sum / n; d = x - mean; var = striped sum of d*d / n;
+ * rms_norm        y = (x * (1 / sqrt(striped sum of x*x / n + eps))) * gamma, for each of `rows` rows; strides are in floats
+ * layer_norm      likewise; mean = striped sum / n; d = x - mean; var = striped sum of d*d / n;
  *                 y = (d * (1 / sqrt(var + eps))) * gamma + beta          (y may be x, a or b in every kernel of rows)
  * add, mul, scale elementwise; relu: x < 0 ? 0 : x
  * sigmoid         1 / (1 + exp(-x))
@@ -204,8 +204,8 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
     X(attention_q8, void, (const shrink_attention_q8_args *args)) \
     X(attention_f32, void, (const shrink_attention_f32_args *args)) \
     X(quantize_rows, void, (const float *x, size_t count, size_t rows, uint8_t *out)) \
-    X(rms_norm, void, (const float *x, const float *gamma, float eps, size_t count, float *y)) \
-    X(layer_norm, void, (const float *x, const float *gamma, const float *beta, float eps, size_t count, float *y)) \
+    X(rms_norm, void, (const float *x, size_t x_stride, size_t rows, const float *gamma, float eps, size_t count, float *y, size_t y_stride)) \
+    X(layer_norm, void, (const float *x, size_t x_stride, size_t rows, const float *gamma, const float *beta, float eps, size_t count, float *y, size_t y_stride)) \
     X(add, void, (const float *a, const float *b, size_t count, float *y)) \
     X(mul, void, (const float *a, const float *b, size_t count, float *y)) \
     X(relu, void, (const float *x, size_t count, float *y)) \

@@ -42,8 +42,11 @@ def fit_polynomial(function, weight, low, high, degree):
 
 def show(name, coefficients, comment):
     print(f"\n/* {comment} */")
-    print(f"#define {name}(FIRST, NEXT) \\")
-    lines = [f"    {'NEXT' if i else 'FIRST'}({float(np.float32(c)).hex()}f)" for i, c in enumerate(coefficients[::-1])]
+    print(f"#define {name}(FIRST, PAIR) \\")
+    c = [f"{float(np.float32(c)).hex()}f" for c in coefficients[::-1]]
+    odd = len(c) % 2
+    lines = [f"    FIRST({c[0]})" if odd else f"    FIRST({c[0]} * r + {c[1]})"]
+    lines += [f"    PAIR({c[i]}, {c[i + 1]})" for i in range(2 - odd, len(c), 2)]
     print(" \\\n".join(lines))
 
 
@@ -84,9 +87,10 @@ g = fit_polynomial(normal_root, lambda a: np.maximum(a, 0.7) * 8 * normal_root(a
 g = polynomial.Polynomial(g)(polynomial.Polynomial([-1, 2 / gelu_limit])).coef
 x = np.linspace(-8, 8, 400001).astype(np.float32)
 a = np.abs(x)
-h = np.float32(g[-1]) * np.ones_like(a)
-for c in g[-2::-1]:
-    h = h * a + np.float32(c)
+c = np.float32(g[::-1])
+h = c[0] * a + c[1]
+for i in range(2, len(c), 2):
+    h = h * (a * a) + (c[i] * a + c[i + 1])
 for _ in range(3):
     h = h * h
 y = np.where(x < 0, np.float32(0), x) - np.where(a < gelu_limit, a * h, np.float32(0))
@@ -94,7 +98,8 @@ exact = np.maximum(x, 0).astype(np.float64) - a * normal_root(a.astype(np.float6
 gelu_error = np.max(np.abs(y - exact) / np.maximum(a, 1))
 
 print("/* Printed by Tools/fit-polynomials.py: change that, not this.\n"
-      " * Each list holds the coefficients for Horner's rule, the one of the highest power first. */")
+      " * Each list holds the coefficients of powers of r, the highest first, two at a time: by FIRST a value is started, by\n"
+      " * PAIR(b, c) it is multiplied by r^2 and b * r + c is added. The chain of sums is half as long as by Horner's rule. */")
 print("#ifndef SHRINK_POLYNOMIALS_H\n#define SHRINK_POLYNOMIALS_H\n")
 constant("EXP_LOWEST", -126 * np.log(2) + 4e-6, "below: 0, so that no result is subnormal")
 constant("EXP_HIGHEST", 88.3, "above: infinity")

@@ -21,11 +21,11 @@ static float fold(const lanes *sum) {
 /* -- Elementary functions -- */
 
 #define FIRST(c) float p = c;
-#define NEXT(c) p = p * r + c;
+#define PAIR(b, c) p = p * (r * r) + (b * r + c);
 
-static float exp_polynomial(float r) { EXP_POLYNOMIAL(FIRST, NEXT) return p; }
-static float exp2_polynomial(float r) { EXP2_POLYNOMIAL(FIRST, NEXT) return p; }
-static float gelu_polynomial(float r) { GELU_POLYNOMIAL(FIRST, NEXT) return p; }
+static float exp_polynomial(float r) { EXP_POLYNOMIAL(FIRST, PAIR) return p; }
+static float exp2_polynomial(float r) { EXP2_POLYNOMIAL(FIRST, PAIR) return p; }
+static float gelu_polynomial(float r) { GELU_POLYNOMIAL(FIRST, PAIR) return p; }
 
 /* exp(x) = power * (1 + rest), power = 2^n, for EXP_LOWEST <= x <= EXP_HIGHEST. */
 typedef struct { float power, rest; } split;

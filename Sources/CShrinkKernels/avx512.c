@@ -11,7 +11,7 @@
 
 #define KERNEL(name) name##_avx512
 #define LINEAR_ROWS 10
-#define NORM_ROWS 2
+#define NORM_ROWS 4
 
 #define PAIR_ROWS 12
 #define FEW_ROWS 4

@@ -244,8 +244,8 @@ static void quantize_row(const float *x, size_t count, uint8_t *row) {
     memcpy(row + shrink_qrow_codes(count), &tail, sizeof tail);
 }
 
-static void quantize_rows_scalar(const float *x, size_t count, size_t rows, uint8_t *out) {
-    for (size_t r = 0; r < rows; r++) quantize_row(x + r * count, count, out + r * shrink_qrow_bytes(count));
+static void quantize_rows_scalar(const float *x, size_t x_stride, size_t rows, size_t count, uint8_t *out, size_t out_stride) {
+    for (size_t r = 0; r < rows; r++) quantize_row(x + r * x_stride, count, out + r * out_stride);
 }
 
 static float sum_of_squares(const float *x, float less, size_t count) {

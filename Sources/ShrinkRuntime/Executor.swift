@@ -98,10 +98,13 @@ struct Executor {
     // MARK: Rows
 
     func performRows(_ rows: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, worker: Int) {
-        if case .norm = instruction.pointee.opcode {
-            norm(rows, instruction, worker)
-        } else {
-            for row in rows { performRow(row, of: instruction, worker: worker) }
+        let x = instruction.pointee[0]
+        let out = instruction.pointee[1]
+        switch instruction.pointee.opcode {
+        case .norm: norm(rows, instruction, worker)
+        case .quantize where out.isQuantized && !out.isInPanels:
+            quantizeRows(rows, from: x.floats(rows.lowerBound), stride: x.rowByteCount / 4, to: out)
+        default: for row in rows { performRow(row, of: instruction, worker: worker) }
         }
     }
 
@@ -129,7 +132,21 @@ struct Executor {
 
     /// One quantized row for each group of `out`.
     func quantizeGroups(_ x: UnsafePointer<Float>, to out: Operand, row: UnsafeMutableRawPointer) {
-        kernels.pointee.quantize_rows(x, Int(out.columns), Int(out.groups), row.assumingMemoryBound(to: UInt8.self))
+        let columns = Int(out.columns)
+        kernels.pointee.quantize_rows(x, columns, Int(out.groups), columns, row.assumingMemoryBound(to: UInt8.self), out.groupByteCount)
+    }
+
+    /// The same for some rows of `out`, all in one call where their groups lie evenly; `x` is the first, `stride` floats
+    /// before the second.
+    func quantizeRows(_ rows: Range<Int>, from x: UnsafePointer<Float>, stride: Int, to out: Operand) {
+        let groups = Int(out.groups), columns = Int(out.columns), bytes = out.groupByteCount
+        if groups == 1 || (stride == out.width && out.rowByteCount == groups &* bytes) {
+            kernels.pointee.quantize_rows(
+                x, groups == 1 ? stride : columns, rows.count &* groups, columns,
+                out.row(rows.lowerBound).assumingMemoryBound(to: UInt8.self), groups == 1 ? out.rowByteCount : bytes)
+        } else {
+            for row in rows { quantizeGroups(x + (row &- rows.lowerBound) &* stride, to: out, row: out.row(row)) }
+        }
     }
 
     func copy(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
@@ -201,7 +218,7 @@ struct Executor {
                 source, x.rowByteCount / 4, rows.count, gamma.floats(0), instruction.pointee.float, width, y, out.rowByteCount / 4)
         }
         guard quantizedOut.isPresent else { return }
-        for row in rows { quantizeGroups(outputRow(out, row, worker), to: quantizedOut, row: quantizedOut.row(row)) }
+        quantizeRows(rows, from: y, stride: out.rowByteCount / 4, to: quantizedOut)
     }
 
     private func quantize(_ row: Int, _ instruction: UnsafePointer<DecodedInstruction>, _ worker: Int) {
@@ -212,8 +229,6 @@ struct Executor {
             let rows = UnsafeMutableRawPointer(scratchRow(worker))
             quantizeGroups(x.floats(row), to: out, row: rows)
             out.storeInPanels(UnsafeRawPointer(rows), position: position &+ row)
-        } else if out.isQuantized {
-            quantizeGroups(x.floats(row), to: out, row: target)
         } else {
             copy(x.width, from: x.floats(row), to: target.assumingMemoryBound(to: Float.self))
         }

@@ -86,10 +86,11 @@ private func rotary(
 
 private func quantizeRows(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {
     let n = count(&random), rows = random.int(0...1) == 0 ? 1 : random.int(1...40)
-    let x = memory.floats(rows * n, style(&random), &random)
-    let out = memory.allocate(UInt8.self, rows * shrink_qrow_bytes(n))
-    kernels.quantize_rows(x, n, rows, out)
-    return (0..<rows * shrink_qrow_bytes(n)).map { UInt32(out[$0]) }
+    let xStride = n + random.int(0...20), outStride = shrink_qrow_bytes(n) + random.int(0...20)
+    let x = memory.floats((rows - 1) * xStride + n, style(&random), &random), total = (rows - 1) * outStride + shrink_qrow_bytes(n)
+    let out = memory.allocate(UInt8.self, total)
+    kernels.quantize_rows(x, xStride, rows, n, out, outStride)
+    return (0..<total).map { UInt32(out[$0]) }
 }
 
 private func embedQ8(_ kernels: shrink_kernels, _ random: inout Randomness, _ memory: Memory) -> [UInt32] {

@@ -150,7 +150,7 @@ private let half = 0x1p-24
             let count = random.int(1...200), shift = random.unit() * 2
             let x = (0..<count).map { _ in random.unit() + shift }
             var row = [UInt8](repeating: 9, count: shrink_qrow_bytes(count))
-            scalar.quantize_rows(x, count, 1, &row)
+            scalar.quantize_rows(x, count, 1, count, &row, 0)
             let tail = row.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: shrink_qrow_codes(count), as: shrink_qrow_tail.self) }
             #expect(tail.sum == row[..<count].reduce(0) { $0 + Int32($1) })
             #expect(row[count..<shrink_qrow_codes(count)].allSatisfy { $0 == 0 })
@@ -164,11 +164,11 @@ private let half = 0x1p-24
 
     @Test func quantizationByHand() {
         var row = [UInt8](repeating: 9, count: 32)
-        scalar.quantize_rows([-51, 0, 204, 100.5, 101.5], 5, 1, &row)  // scale 1, zero 51, halves to even
+        scalar.quantize_rows([-51, 0, 204, 100.5, 101.5], 5, 1, 5, &row, 0)  // scale 1, zero 51, halves to even
         #expect(row[..<16] == [0, 51, 255, 151, 153, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-        scalar.quantize_rows([.nan, 255, .nan], 3, 1, &row)
+        scalar.quantize_rows([.nan, 255, .nan], 3, 1, 3, &row, 0)
         #expect(row[..<3] == [0, 255, 0])
-        scalar.quantize_rows([0, 0], 2, 1, &row)
+        scalar.quantize_rows([0, 0], 2, 1, 2, &row, 0)
         #expect(row[..<2] == [0, 0])
     }
 

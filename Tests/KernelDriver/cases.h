@@ -67,10 +67,11 @@ ROTARY(rotary_pairs)
 
 static void case_quantize_rows(const shrink_kernels *kernels, random_source *random, words *output) {
     size_t n = row_count(random), rows = between(random, 0, 1) ? 1 : (size_t)between(random, 1, 40);
-    size_t bytes = rows * shrink_qrow_bytes(n);
-    float *x = floats(rows * n, any_style(random), random);
+    size_t x_stride = n + (size_t)between(random, 0, 20), out_stride = shrink_qrow_bytes(n) + (size_t)between(random, 0, 20);
+    size_t bytes = (rows - 1) * out_stride + shrink_qrow_bytes(n);
+    float *x = floats((rows - 1) * x_stride + n, any_style(random), random);
     uint8_t *out = allocate(bytes);
-    kernels->quantize_rows(x, n, rows, out);
+    kernels->quantize_rows(x, x_stride, rows, n, out, out_stride);
     for (size_t i = 0; i < bytes; i++) put(output, out[i]);
 }
 

@@ -66,7 +66,7 @@ static linear make_linear(const shrink_kernels *kernels, uint32_t rows, uint32_t
     uint8_t *x = memory(rows * l.args.x_stride);
     float *row = calloc(k, sizeof(float));
     for (uint32_t i = 0; i < k; i++) row[i] = (float)(int32_t)(i * 2654435761u) * 1e-9f;
-    for (uint32_t m = 0; m < rows; m++) kernels->quantize_rows(row, k, 1, x + m * l.args.x_stride);
+    for (uint32_t m = 0; m < rows; m++) kernels->quantize_rows(row, k, 1, k, x + m * l.args.x_stride, l.args.x_stride);
     free(row);
     l.args.x = x;
     l.args.w = w;
@@ -105,8 +105,8 @@ RUN(silu, f->silu(r->a, ROW, r->y))
 RUN(silu_mul, f->silu_mul(r->a, r->b, ROW, r->y))
 RUN(tanh, f->tanh(r->a, ROW, r->y))
 RUN(softmax, memcpy(r->y, r->a, sizeof r->y); f->softmax(r->y, ROW))
-RUN(quantize_row, f->quantize_rows(r->a, ROW, 1, r->row))
-RUN(quantize_heads, f->quantize_rows(r->a, 32, 12, r->row))
+RUN(quantize_row, f->quantize_rows(r->a, ROW, 1, ROW, r->row, 0))
+RUN(quantize_heads, f->quantize_rows(r->a, 32, 12, 32, r->row, shrink_qrow_bytes(32)))
 RUN(rms_norm, f->rms_norm(r->a, ROW, 1, r->b, 1e-5f, ROW, r->y, ROW))
 RUN(layer_norm, f->layer_norm(r->a, ROW / 2, 2, r->b, r->b, 1e-5f, ROW / 2, r->y, ROW / 2))
 RUN(rotary_half, memcpy(r->y, r->a, sizeof r->y); f->rotary_half(r->y, r->b, r->b, ROW / 2))
@@ -132,7 +132,7 @@ static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint
     uint8_t *cache = malloc(stride * count);
     float *values = malloc((size_t)dim * count * sizeof(float));
     for (size_t i = 0; i < (size_t)dim * count; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
-    for (size_t t = 0; t < count; t++) kernels->quantize_rows(values + t * dim, dim, 1, cache + t * stride);
+    kernels->quantize_rows(values, dim, count, dim, cache, stride);
     void *scratch = malloc(shrink_attention_scratch_bytes(rows, length, dim));
     float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,

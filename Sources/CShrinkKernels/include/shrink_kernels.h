@@ -174,7 +174,8 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
 
 /* The one list of kernels: X(name, return type, (parameters)).
  *
- * quantize_rows   `rows` rows of `count` side by side, each on its own: min and max over the row and 0 (a NaN never replaces them);
+ * quantize_rows   `rows` rows of `count`, each on its own; x_stride is in floats, out_stride in bytes.
+ *                 min and max over the row and 0 (a NaN never replaces them);
  *                 scale = max((max - min) * (1/255f), 1e-35f); inv = 1 / scale; zero = clamp(rne(-min * inv), 0, 255);
  *                 code = (uint8_t) clamp(rne(clamp(x * inv, -512, 512)) + zero, 0, 255), NaN -> 0.
  *                 rne rounds to nearest, halves to even; NaN -> 0 for the zero point too.
@@ -203,7 +204,7 @@ static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, 
     X(linear_f32, void, (const shrink_linear_f32_args *args)) \
     X(attention_q8, void, (const shrink_attention_q8_args *args)) \
     X(attention_f32, void, (const shrink_attention_f32_args *args)) \
-    X(quantize_rows, void, (const float *x, size_t count, size_t rows, uint8_t *out)) \
+    X(quantize_rows, void, (const float *x, size_t x_stride, size_t rows, size_t count, uint8_t *out, size_t out_stride)) \
     X(rms_norm, void, (const float *x, size_t x_stride, size_t rows, const float *gamma, float eps, size_t count, float *y, size_t y_stride)) \
     X(layer_norm, void, (const float *x, size_t x_stride, size_t rows, const float *gamma, const float *beta, float eps, size_t count, float *y, size_t y_stride)) \
     X(add, void, (const float *a, const float *b, size_t count, float *y)) \

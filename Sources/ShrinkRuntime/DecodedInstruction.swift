@@ -147,4 +147,23 @@ struct InstructionDecoder {
         }
         return smallest
     }
+
+    /// How many positions a token attends to while it takes as long as for all linear layers; infinity where there is no
+    /// causal attention. A product of attention, with all that belongs to it, takes some 2.5 times as long as one of a
+    /// linear layer.
+    func positionsPerToken() -> Double {
+        var linear = 0.0
+        var attention = 0.0
+        for i in 0..<Int(plan.entry.instructionCount) {
+            guard let record = program.instruction(Int(plan.entry.firstInstruction) + i) else { continue }
+            if record.opcode == .linear, let x = program.tensor(Int(record.operands[0])), x.storage == .tokens,
+                let weight = program.tensor(Int(record.operands[1]))
+            {
+                linear += Double(weight.rows) * Double(weight.columns)
+            } else if record.opcode == .attention, record.integers[0] == 1, let q = program.tensor(Int(record.operands[0])) {
+                attention += 2 * Double(q.rowElements)
+            }
+        }
+        return attention > 0 ? linear / (2.5 * attention) : .infinity
+    }
 }

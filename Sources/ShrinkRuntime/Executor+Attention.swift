@@ -4,10 +4,10 @@ import ShrinkFormat
 /// How attention is cut into kernel calls: query rows of as many heads and tokens as share keys and
 /// values, within a bound that keeps a worker's scores in its cache.
 struct AttentionShape {
-    /// Query rows of one call.
-    private static let mostRows = 64
+    /// Query rows of one call: what it unpacks serves all of them, and scores of long contexts would leave the cache.
+    static func mostRows(context: Int) -> Int { context <= 512 ? 128 : 64 }
     /// The most tokens whose float output is held until all of their heads are done.
-    static let tokenTile = 64
+    static let tokenTile = 128
 
     /// Heads of keys and values, of one call and in all. Several for a single token: what one needs then comes from memory
     /// while the products of another are made.
@@ -20,12 +20,12 @@ struct AttentionShape {
     let tokens: Int
 
     /// For a tile of `tokenCount` tokens, whose calls are shared out among `workers`.
-    init(_ q: (heads: UInt32, isQuantized: Bool), sharedHeads: UInt32, tokenCount: Int, workers: Int) {
+    init(_ q: (heads: UInt32, isQuantized: Bool), sharedHeads: UInt32, tokenCount: Int, workers: Int, mostRows: Int) {
         allSharedHeads = Int(sharedHeads)
         let group = Int(q.heads) / allSharedHeads
-        headRuns = (group &+ Self.mostRows &- 1) / Self.mostRows
+        headRuns = (group &+ mostRows &- 1) / mostRows
         heads = (group &+ headRuns &- 1) / headRuns
-        tokens = min(Self.tokenTile, Self.mostRows / heads)
+        tokens = min(Self.tokenTile, mostRows / heads)
         let isSingle = tokenCount == 1 && q.isQuantized
         self.sharedHeads = isSingle ? min((allSharedHeads &+ workers &- 1) / workers, tokens) : 1
     }
@@ -87,7 +87,7 @@ extension Executor {
                 rows: attentionRows + worker &* attentionTokens &* q.width)
             for call in 0..<tile.shape.calls(tokenCount: end &- first) { attend(call, of: instruction, tile, worker: worker) }
             if instruction.pointee[4].isPresent {
-                for row in first..<end { quantizeAttention(row, of: instruction, tile) }
+                quantizeAttention(first..<end, of: instruction, tile)
             }
             first = end
         }
@@ -96,7 +96,8 @@ extension Executor {
     private func shape(of instruction: UnsafePointer<DecodedInstruction>, _ tokenCount: Int, workers: Int) -> AttentionShape {
         let q = instruction.pointee[0]
         return AttentionShape(
-            (q.groups, q.isQuantized), sharedHeads: instruction.pointee[1].groups, tokenCount: tokenCount, workers: workers)
+            (q.groups, q.isQuantized), sharedHeads: instruction.pointee[1].groups, tokenCount: tokenCount, workers: workers,
+            mostRows: mostAttentionRows)
     }
 
     /// Positions that a row attends to.
@@ -104,9 +105,11 @@ extension Executor {
         instruction.pointee.integers[0] == 1 ? position &+ row &+ 1 : tokenCount
     }
 
-    func quantizeAttention(_ row: Int, of instruction: UnsafePointer<DecodedInstruction>, _ tile: AttentionTile) {
-        let quantizedOut = instruction.pointee[4]
-        quantizeGroups(tile.row(row, of: instruction), to: quantizedOut, row: quantizedOut.row(row))
+    func quantizeAttention(_ tokens: Range<Int>, of instruction: UnsafePointer<DecodedInstruction>, _ tile: AttentionTile) {
+        let out = instruction.pointee[3]
+        quantizeRows(
+            tokens, from: tile.row(tokens.lowerBound, of: instruction),
+            stride: out.isPresent ? out.rowByteCount / 4 : instruction.pointee[0].width, to: instruction.pointee[4])
     }
 
     /// Item: (run of tokens, run of shared heads, run of the heads of each) of a tile.

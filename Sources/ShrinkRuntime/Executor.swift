@@ -18,6 +18,7 @@ struct Executor {
     /// wants only its quantized form.
     let attentionRows: UnsafeMutablePointer<Float>
     let attentionTokens: Int
+    let mostAttentionRows: Int
     /// One for each worker.
     let scratchRows: UnsafeMutableRawPointer
     let scratchRowByteCount: Int
@@ -27,6 +28,9 @@ struct Executor {
     let takenOfShares: UnsafeMutablePointer<Int64>
     /// Fewest tokens of a worker that takes some through a stretch.
     let fewestTokens: Int
+    /// How many positions it takes to attend to for as long as all else of a token takes; infinity where tokens do not
+    /// attend to those before.
+    let positionsPerToken: Double
     /// Not 0: stop. nil: never.
     let cancelFlag: UnsafePointer<Int32>?
 
@@ -76,11 +80,21 @@ struct Executor {
         return workers.perform(Task(executor, first, .tokens(instructions: count), itemCount: workers.count), isSmall: false) ? count : 0
     }
 
+    /// Where a worker's tokens begin, the same in all stretches of a step: later tokens attend to more, and all workers
+    /// have as much to do. Kernels like even numbers of rows.
+    private func firstToken(of worker: Int) -> Int {
+        if worker == workers.count { return tokenCount }
+        guard positionsPerToken < .infinity else { return tokenCount &* worker / workers.count }
+        let (first, count) = (positionsPerToken + Double(position), Double(tokenCount))
+        let before = count * (first + count / 2) * Double(worker) / Double(workers.count)
+        return min(Int(((first * first + 2 * before).squareRoot() - first) / 2 + 0.5) * 2, tokenCount)
+    }
+
     var isCancelled: Bool { cancelFlag.map { shrink_atomic_load($0) != 0 } ?? false }
 
     /// Takes the tokens of one worker through a stretch; false when it was cancelled on the way.
     func runTokens(_ instructions: UnsafeBufferPointer<DecodedInstruction>, worker: Int) -> Bool {
-        let tokens = (tokenCount &* worker / workers.count)..<(tokenCount &* (worker &+ 1) / workers.count)
+        let tokens = firstToken(of: worker)..<firstToken(of: worker &+ 1)
         for i in instructions.indices {
             if isCancelled { return false }
             guard let instruction = instructions.baseAddress.map({ $0 + i }) else { return true }
@@ -136,14 +150,12 @@ struct Executor {
         kernels.pointee.quantize_rows(x, columns, Int(out.groups), columns, row.assumingMemoryBound(to: UInt8.self), out.groupByteCount)
     }
 
-    /// The same for some rows of `out`, all in one call where their groups lie evenly; `x` is the first, `stride` floats
-    /// before the second.
+    /// The same for some rows of `out`, in one call where they are one group each; `x` is the first, `stride` floats before
+    /// the second.
     func quantizeRows(_ rows: Range<Int>, from x: UnsafePointer<Float>, stride: Int, to out: Operand) {
-        let groups = Int(out.groups), columns = Int(out.columns), bytes = out.groupByteCount
-        if groups == 1 || (stride == out.width && out.rowByteCount == groups &* bytes) {
+        if out.groups == 1 {
             kernels.pointee.quantize_rows(
-                x, groups == 1 ? stride : columns, rows.count &* groups, columns,
-                out.row(rows.lowerBound).assumingMemoryBound(to: UInt8.self), groups == 1 ? out.rowByteCount : bytes)
+                x, stride, rows.count, Int(out.columns), out.row(rows.lowerBound).assumingMemoryBound(to: UInt8.self), out.rowByteCount)
         } else {
             for row in rows { quantizeGroups(x + (row &- rows.lowerBound) &* stride, to: out, row: out.row(row)) }
         }

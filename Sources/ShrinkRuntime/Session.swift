@@ -36,6 +36,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
     private let ownsPool: Bool
     let output: Operand
     private let segmentCount: Int?
+    private let positionsPerToken: Double
     private let cancelFlag: UnsafePointer<Int32>?
 
     public let instructionSet: InstructionSet
@@ -61,6 +62,7 @@ public struct Session: ~Copyable, @unchecked Sendable {
         self.workers = workers
         ownsPool = options.parallelFor == nil
         segmentCount = decoder.segmentCount()
+        positionsPerToken = decoder.positionsPerToken()
         cancelFlag = options.cancelFlag
         self.plan = plan
         self.instructionSet = instructionSet
@@ -183,10 +185,11 @@ public struct Session: ~Copyable, @unchecked Sendable {
             position: position, attentionScratch: memory.base + plan.attentionScratchOffset,
             attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
+            attentionTokens: plan.attentionTokens, mostAttentionRows: plan.mostAttentionRows, scratchRows: memory.base + plan.rowOffset,
             scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset,
             takenOfShares: (memory.base + plan.shareOffset).assumingMemoryBound(to: Int64.self),
-            fewestTokens: Executor.fewestTokens(weightByteCount: model.weights.count), cancelFlag: cancelFlag)
+            fewestTokens: Executor.fewestTokens(weightByteCount: model.weights.count), positionsPerToken: positionsPerToken,
+            cancelFlag: cancelFlag)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         let count = Int(plan.entry.instructionCount)
         let done = withUnsafePointer(to: executor) { executor in

@@ -22,6 +22,8 @@ public struct SessionPlan {
     let rowByteCount: Int
     /// Tokens for which one worker holds the float output of attention.
     let attentionTokens: Int
+    /// Query rows of one call of attention.
+    let mostAttentionRows: Int
 
     let poolOffset: Int
     let attentionScratchOffset: Int
@@ -66,6 +68,7 @@ public struct SessionPlan {
         // Bounded by the verifier.
         tokenByteCount = (Int(clamping: entry.arenaBytesPerToken) + 63) / 64 * 64 | 64
 
+        mostAttentionRows = AttentionShape.mostRows(context: contextCapacity)
         let needs = ScratchNeeds(entry, of: program, context: contextCapacity, chunk: chunk)
         attentionScratchByteCount = (needs.attentionScratchByteCount + 63) / 64 * 64
         rowByteCount = (needs.rowElements + 15) / 16 * 64
@@ -155,7 +158,8 @@ private struct ScratchNeeds {
                 guard let q = program.tensor(Int(record.operands[0])), let k = program.tensor(Int(record.operands[1])) else { continue }
                 func needs(_ tokenCount: Int) -> Int {
                     AttentionShape(
-                        (q.groups, q.type == .quantizedRow), sharedHeads: k.groups, tokenCount: tokenCount, workers: 1
+                        (q.groups, q.type == .quantizedRow), sharedHeads: k.groups, tokenCount: tokenCount, workers: 1,
+                        mostRows: AttentionShape.mostRows(context: context)
                     ).scratchByteCount(tokenCount: tokenCount, context: context, headSize: q.columns)
                 }
                 attentionScratchByteCount = max(attentionScratchByteCount, needs(1), needs(chunk))

@@ -138,7 +138,8 @@ struct Task {
         case .heads(let tile):
             for item in items { executor.pointee.attend(item, of: instruction, tile, worker: worker) }
         case .quantizeAttention(let tile):
-            for item in items { executor.pointee.quantizeAttention(tile.tokens.lowerBound &+ item, of: instruction, tile) }
+            let first = tile.tokens.lowerBound
+            executor.pointee.quantizeAttention((first &+ items.lowerBound)..<(first &+ items.upperBound), of: instruction, tile)
         case .tokens: break
         }
     }

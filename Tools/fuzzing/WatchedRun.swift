@@ -55,9 +55,10 @@ struct WatchedRun: ~Copyable {
             kernels: kernels, workers: workers, tokens: tokens, segments: segments, tokenCount: count, position: position,
             attentionScratch: memory.base + plan.attentionScratchOffset, attentionScratchByteCount: plan.attentionScratchByteCount,
             attentionRows: (memory.base + plan.attentionRowOffset).assumingMemoryBound(to: Float.self),
-            attentionTokens: plan.attentionTokens, scratchRows: memory.base + plan.rowOffset,
+            attentionTokens: plan.attentionTokens, mostAttentionRows: plan.mostAttentionRows, scratchRows: memory.base + plan.rowOffset,
             scratchRowByteCount: plan.rowByteCount, gates: memory.base + plan.gateOffset,
-            takenOfShares: (memory.base + plan.shareOffset).assumingMemoryBound(to: Int64.self), fewestTokens: .max, cancelFlag: nil)
+            takenOfShares: (memory.base + plan.shareOffset).assumingMemoryBound(to: Int64.self), fewestTokens: .max,
+            positionsPerToken: .infinity, cancelFlag: nil)
         let instructions = memory.base.assumingMemoryBound(to: DecodedInstruction.self)
         withUnsafePointer(to: executor) { executor in
             for i in 0..<Int(plan.entry.instructionCount) {

@@ -13,7 +13,8 @@ public enum Program {
     /// 0.2: shares of quantized attention have 16 bits (`attention_q8` of the kernels).
     /// 0.3: `recurrent` and `concatenate`, carried state, programs without a longest context; shares of attention are
     /// those of powers of two, against the largest step of a value; a shorter GELU.
-    public static let minorVersion: UInt16 = 3
+    /// 0.4: polynomials of elementary functions are evaluated two powers at a time.
+    public static let minorVersion: UInt16 = 4
 
     /// Output channels that lie together in packed weights; see `shrink_kernels.h`.
     public static let channelBlock = 32

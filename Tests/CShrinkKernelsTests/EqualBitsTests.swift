@@ -91,16 +91,20 @@ import Testing
     }
 
     /// 128 positions of the largest weight, codes 255 apart from their zero point: the largest sum of a piece.
-    @Test func attentionIsExactAtTheLargestSums() {
+    @Test(arguments: [false, true]) func attentionIsExactAtTheLargestSums(inPanels: Bool) {
         let dim = 40, length = 300, bytes = shrink_qrow_bytes(dim)
         for (code, zero) in [(UInt8(255), Int32(0)), (0, 255)] {
             let same = row([UInt8](repeating: code, count: dim), scale: 1, zero: zero)
             let cache = [[UInt8]](repeating: same, count: length).flatMap { $0 }
             for isa in readySets {
-                let memory = Memory(), y = memory.allocate(Float.self, dim)
+                let memory = Memory(), y = memory.allocate(Float.self, dim), panel = shrink_panel_bytes(dim)
+                var random = Randomness(state: 1)
+                let rows = UnsafePointer(memory.array(cache))
+                let cached = inPanels ? memory.panels(rows, stride: bytes, length, headStride: (length + 31) / 32 * panel, dim: dim, &random) : rows
+                let stride = inPanels ? panel : bytes
                 let args = shrink_attention_q8_args(
-                    q: memory.array(same), k: memory.array(cache), v: memory.array(cache), in_panels: 0, q_stride: bytes, k_stride: bytes,
-                    v_stride: bytes, head_stride: bytes, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
+                    q: memory.array(same), k: cached, v: cached, in_panels: inPanels ? 1 : 0, q_stride: bytes, k_stride: stride,
+                    v_stride: stride, head_stride: 0, tokens: 1, shared_heads: 1, heads: 1, length: UInt32(length), growth: 0, head_dim: UInt32(dim), scale: 1,
                     scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(1, length, dim) / 4), y: y, y_stride: dim,
                     next: nil, next_bytes: 0)
                 withUnsafePointer(to: args) { shrink_kernels_for(isa)!.pointee.attention_q8($0) }
@@ -111,7 +115,7 @@ import Testing
         }
     }
 
-    @Test func attentionDoesNotDependOnTheSplitOfTokensAndHeads() {
+    @Test(arguments: [false, true]) func attentionDoesNotDependOnTheSplitOfTokensAndHeads(inPanels: Bool) {
         let tokens = 30, heads = 3, dim = 48, bytes = shrink_qrow_bytes(dim)
         for isa in readySets {
             let kernels = shrink_kernels_for(isa)!.pointee
@@ -124,9 +128,15 @@ import Testing
                     }))
                 }
                 let whole = memory.allocate(Float.self, tokens * heads * dim), parts = memory.allocate(Float.self, tokens * heads * dim)
+                let panel = shrink_panel_bytes(dim), stride = inPanels ? panel : bytes
+                func cached(_ random: inout Randomness) -> UnsafePointer<UInt8> {
+                    let all = rows(longest, &random)
+                    return inPanels
+                        ? memory.panels(all, stride: bytes, longest, headStride: (longest + 31) / 32 * panel, dim: dim, &random) : all
+                }
                 let args = shrink_attention_q8_args(
-                    q: rows(tokens * heads, &random), k: rows(longest, &random), v: rows(longest, &random), in_panels: 0,
-                    q_stride: heads * bytes, k_stride: bytes, v_stride: bytes, head_stride: bytes, tokens: UInt32(tokens), shared_heads: 1, heads: UInt32(heads),
+                    q: rows(tokens * heads, &random), k: cached(&random), v: cached(&random), in_panels: inPanels ? 1 : 0,
+                    q_stride: heads * bytes, k_stride: stride, v_stride: stride, head_stride: 0, tokens: UInt32(tokens), shared_heads: 1, heads: UInt32(heads),
                     length: UInt32(length), growth: UInt32(growth), head_dim: UInt32(dim), scale: 0.1,
                     scratch: memory.allocate(Float.self, shrink_attention_scratch_bytes(tokens * heads, longest, dim) / 4),
                     y: whole, y_stride: heads * dim, next: nil, next_bytes: 0)

@@ -175,11 +175,11 @@ private struct AttentionShape {
     var longest: Int { length + (tokens - 1) * growth }
 
     init(_ random: inout Randomness) {
-        let dims = [16, 32, 64, 80, 128, 256]
-        dim = random.int(0...1) == 0 ? dims[random.int(0...5)] : random.int(1...140)
+        let dims = [16, 32, 64, 80, 128, 256, 320]
+        dim = random.int(0...1) == 0 ? dims[random.int(0...6)] : random.int(1...140)
         tokens = random.int(0...7) == 0 ? random.int(1...40) : random.int(1...5)
         sharedHeads = random.int(0...1) == 0 ? 1 : random.int(2...4)
-        heads = random.int(1...4)
+        heads = random.int(1...8)
         length = random.int(0...7) == 0 ? random.int(1...300) : random.int(1...40)
         growth = random.int(0...1)
     }
@@ -208,15 +208,8 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
     if isInPanels {
         let panel = shrink_panel_bytes(shape.dim)
         headStride = (shape.longest + 31) / 32 * panel + random.int(0...2) * 64
-        /* What holds no row is anything. */
         func panels(_ rows: UnsafePointer<UInt8>, _ stride: Int) -> UnsafePointer<UInt8> {
-            let all = memory.array((0..<(shape.sharedHeads * headStride)).map { _ in UInt8(random.int(0...255)) })
-            for t in 0..<shape.longest {
-                for head in 0..<shape.sharedHeads {
-                    shrink_panel_store(all + head * headStride + t / 32 * panel, UInt32(t % 32), rows + t * stride + head * bytes, shape.dim)
-                }
-            }
-            return UnsafePointer(all)
+            memory.panels(rows, stride: stride, shape.longest, heads: shape.sharedHeads, headStride: headStride, dim: shape.dim, &random)
         }
         (k, v) = (panels(k, kStride), panels(v, vStride))
         (kStride, vStride) = (panel, panel)
@@ -230,7 +223,8 @@ private func attentionQ8(_ kernels: shrink_kernels, _ random: inout Randomness, 
         head_stride: headStride, tokens: UInt32(shape.tokens),
         shared_heads: UInt32(shape.sharedHeads), heads: UInt32(shape.heads), length: UInt32(shape.length),
         growth: UInt32(shape.growth), head_dim: UInt32(shape.dim), scale: 0.125,
-        scratch: memory.allocate(Float.self, (scratch + 3) / 4), y: y, y_stride: yStride, next: next, next_bytes: next == nil ? 0 : 16384)
+        scratch: memory.allocate(Float.self, (scratch + 3) / 4), y: y, y_stride: yStride, next: next,
+        next_bytes: next == nil ? 0 : random.int(0...1) * 16384 + random.int(0...300))
     withUnsafePointer(to: args) { kernels.attention_q8($0) }
     return bits(y, count)
 }

@@ -70,6 +70,21 @@ final class Memory {
         return pointer
     }
 
+    /// Quantized rows of positions, those of the heads side by side, in panels; what holds no row is anything.
+    func panels(
+        _ rows: UnsafePointer<UInt8>, stride: Int, _ positions: Int, heads: Int = 1, headStride: Int, dim: Int, _ random: inout Randomness
+    ) -> UnsafePointer<UInt8> {
+        let all = array((0..<(heads * headStride)).map { _ in UInt8(random.int(0...255)) })
+        for t in 0..<positions {
+            for head in 0..<heads {
+                shrink_panel_store(
+                    all + head * headStride + t / 32 * shrink_panel_bytes(dim), UInt32(t % 32),
+                    rows + t * stride + head * shrink_qrow_bytes(dim), dim)
+            }
+        }
+        return UnsafePointer(all)
+    }
+
     func floats(_ count: Int, _ style: Style, _ random: inout Randomness) -> UnsafeMutablePointer<Float> {
         array((0..<count).map { _ in style.value(&random) })
     }

@@ -188,13 +188,13 @@ static void case_linear_f32(const shrink_kernels *kernels, random_source *random
 typedef struct { uint32_t dim, length, tokens, shared_heads, heads, growth; size_t gap, y_stride, scratch; } attention_shape;
 
 static attention_shape any_shape(random_source *random) {
-    static const uint32_t dims[] = {16, 32, 64, 80, 128, 256};
+    static const uint32_t dims[] = {16, 32, 64, 80, 128, 256, 320};
     attention_shape shape;
-    shape.dim = between(random, 0, 1) ? dims[between(random, 0, 5)] : (uint32_t)between(random, 1, 140);
+    shape.dim = between(random, 0, 1) ? dims[between(random, 0, 6)] : (uint32_t)between(random, 1, 140);
     shape.length = (uint32_t)between(random, 1, between(random, 0, 7) == 0 ? 300 : 40);
     shape.tokens = (uint32_t)between(random, 1, between(random, 0, 1) ? 20 : 1);
     shape.shared_heads = (uint32_t)between(random, 1, 3);
-    shape.heads = (uint32_t)between(random, 1, 4);
+    shape.heads = (uint32_t)between(random, 1, 8);
     shape.growth = (uint32_t)between(random, 0, 1);
     shape.gap = (size_t)between(random, 0, 20);
     shape.y_stride = (size_t)shape.shared_heads * shape.heads * shape.dim + (size_t)between(random, 0, 3);
@@ -243,15 +243,11 @@ static void case_attention_q8(const shrink_kernels *kernels, random_source *rand
         args.k = in_panels(args.k, args.k_stride, positions, &s, args.head_stride, random);
         args.v = in_panels(args.v, args.v_stride, positions, &s, args.head_stride, random);
         args.k_stride = args.v_stride = panel;
-        if (between(random, 0, 1)) {
-            args.next = args.k;
-            args.next_bytes = panels * panel;
-        }
     }
     args.scratch = allocate(s.scratch);
     args.y = allocate(count * sizeof(float));
     args.next = between(random, 0, 1) ? untouchable() : NULL;
-    args.next_bytes = args.next ? 16384 : 0;
+    args.next_bytes = args.next ? (size_t)between(random, 0, 1) * 16384 + (size_t)between(random, 0, 300) : 0;
     kernels->attention_q8(&args);
     put_floats(output, args.y, count);
 }

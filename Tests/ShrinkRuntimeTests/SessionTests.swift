@@ -90,13 +90,15 @@ import Testing
     @Test func truncateAndResetGoBackToWhatWasThere() throws {
         let loaded = try LoadedProgram(Self.decoder.program())
         var session = try Session(loaded.model, options(.score))
-        let input = tokens(30, below: 51)
+        let input = tokens(90, below: 51)
         let whole = try session.fed(input)
-        try session.truncate(to: 12)
-        #expect(session.position == 12)
-        _ = try session.rows(tokens(9, below: 51, seed: 8))
-        try session.truncate(to: 12)
-        #expect(try session.rows(Array(input[12...])) == Array(whole[12...]))
+        for (kept, other) in [(12, 9), (50, 30)] {
+            try session.truncate(to: kept)
+            #expect(session.position == kept)
+            _ = try session.rows(tokens(other, below: 51, seed: 8))
+            try session.truncate(to: kept)
+            #expect(try session.rows(Array(input[kept...])) == Array(whole[kept...]))
+        }
         session.reset()
         #expect(session.position == 0)
         #expect(try session.rows(input) == whole)

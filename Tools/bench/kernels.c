@@ -126,24 +126,30 @@ static void run_linear_f32(void *context) {
     l->kernels->linear_f32(&l->args);
 }
 
-/* `tokens` x `heads` query rows that all see `length` positions. */
-static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint32_t heads, uint32_t dim, uint32_t length) {
+/* `tokens` x `heads` query rows that all see `length` positions, in rows or in panels. */
+static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint32_t heads, uint32_t dim, uint32_t length, int in_panels) {
     size_t stride = shrink_qrow_bytes(dim), rows = (size_t)tokens * heads, count = rows > length ? rows : length;
     uint8_t *cache = malloc(stride * count);
     float *values = malloc((size_t)dim * count * sizeof(float));
     for (size_t i = 0; i < (size_t)dim * count; i++) values[i] = (float)(int32_t)(i * 2654435761u) * 4e-10f;
     kernels->quantize_rows(values, dim, count, dim, cache, stride);
-    void *scratch = malloc(shrink_attention_scratch_bytes(rows, length, dim));
+    size_t panel = shrink_panel_bytes(dim);
+    uint8_t *panels = malloc((length + 31) / 32 * panel);
+    for (uint32_t t = 0; t < length; t++) shrink_panel_store(panels + t / 32 * panel, t % 32, cache + t * stride, dim);
+    const uint8_t *positions = in_panels ? panels : cache;
+    size_t step = in_panels ? panel : stride;
+    void *scratch = aligned_alloc(16, shrink_attention_scratch_bytes(rows, length, dim));
     float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,
-        {.q = cache, .k = cache, .v = cache, .q_stride = heads * stride, .k_stride = stride, .v_stride = stride, .tokens = tokens,
+        {.q = cache, .k = positions, .v = positions, .in_panels = in_panels, .q_stride = heads * stride, .k_stride = step, .v_stride = step, .tokens = tokens,
          .shared_heads = 1, .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y,
          .y_stride = heads * dim},
         {.q = values, .k = values, .v = values, .q_stride = heads * dim, .k_stride = dim, .v_stride = dim, .tokens = tokens,
          .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim}};
-    printf("  attention, %u x %u rows, head %u, length %u: %6.2f ns a row and position in q8, %6.2f in f32\n", tokens, heads, dim,
-           length, 1e9 * seconds(run_attention_q8, &a) / length / rows, 1e9 * seconds(run_attention_f32, &a) / length / rows);
+    printf("  attention, %u x %u rows, head %u, length %u%s: %6.2f ns a row and position in q8, %6.2f in f32\n", tokens, heads, dim,
+           length, in_panels ? ", panels" : "", 1e9 * seconds(run_attention_q8, &a) / length / rows, 1e9 * seconds(run_attention_f32, &a) / length / rows);
     free(cache);
+    free(panels);
     free(values);
     free(scratch);
     free(y);
@@ -192,11 +198,11 @@ int main(void) {
         SHOW(softmax) SHOW(quantize_row) SHOW(rms_norm) SHOW(layer_norm) SHOW(rotary_half)
         printf("\n  quantize_rows, 12 rows of 32: %.1f ns a row\n", 1e9 * seconds(run_quantize_heads, r) / 12);
         free(r);
-        bench_attention(kernels, 64, 1, 32, 128);
-        bench_attention(kernels, 16, 1, 32, 16);
-        bench_attention(kernels, 21, 3, 64, 512);
-        bench_attention(kernels, 1, 3, 64, 512);
-        bench_attention(kernels, 1, 1, 128, 1024);
+        bench_attention(kernels, 64, 1, 32, 128, 0);
+        bench_attention(kernels, 16, 1, 32, 16, 0);
+        bench_attention(kernels, 21, 3, 64, 512, 1);
+        bench_attention(kernels, 1, 3, 64, 512, 1);
+        bench_attention(kernels, 1, 1, 128, 1024, 1);
     }
     return 0;
 }

@@ -27,7 +27,8 @@ compile_runtime() { # additional Swift sources of the module...
 }
 
 device_clang() {
-    "$(tool clang)" --target="$arch-linux-gnu" -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections "$@"
+    "$(tool clang)" --target="$arch-linux-gnu" -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
+        -fno-asynchronous-unwind-tables "$@"
 }
 
 compile_kernels() { # additional C sources...

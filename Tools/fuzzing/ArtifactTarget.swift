@@ -1,3 +1,4 @@
+import CShrinkKernels
 import ShrinkFormat
 
 /// Any bytes as an artifact: refused, or opened, self-tested, tokenized with and run.
@@ -64,7 +65,8 @@ private func selfTest(_ model: borrowing Model) throws(RuntimeError) {
         EntryRun.work(entry, of: model.program, tokens: test.tokenCount) <= EntryRun.mostWork
     else { return fuzz_count_skipped() }
     do throws(RuntimeError) {
-        _ = try model.selfTest()
+        let passes = try model.selfTest()
+        check(passes != false || shrink_environment("SHRINK_FUZZ_SEEDS") == nil, "a seed fails its self-test: Tools/fuzzing/make-seeds makes them anew")
         fuzz_count_run()
     } catch {
         // Tokens that the model does not have, or too many of them.

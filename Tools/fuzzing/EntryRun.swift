@@ -11,7 +11,7 @@ struct EntryRun {
     /// About the multiplications of one run.
     static let mostWork = 2e6
     static let mostBytes = 1 << 21
-    static let mostTokens = 40
+    static let mostTokens = 72
 
     let entry: EntryRecord
     var options: SessionOptions

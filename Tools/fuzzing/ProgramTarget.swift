@@ -44,8 +44,8 @@ private func useProgram(_ data: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         } else {
             try runEntries(view, program.raw, &random)
             hasRun = true
+            fuzz_count_accepted()
         }
-        fuzz_count_accepted()
     } catch {
         check(error.code == .invalidArtifact || error.code == .unsupportedVersion, "a program was refused for another reason")
     }

@@ -37,7 +37,7 @@ private func restoreAnywhere(_ state: borrowing ExactBlock) -> Int32 {
     let headerAndTrailer = SavedStateHeader.byteCount + SavedStateHeader.trailerByteCount
     if count < headerAndTrailer || random.oneIn(64) {
         let buffer = UnsafeMutableRawBufferPointer(start: data, count: capacity)
-        let made = try? saveFresh(of: random.below(StateModels.count), tokens: random.below(7), to: buffer)
+        let made = try? saveFresh(of: random.below(StateModels.count), tokens: random.below(random.oneIn(8) ? StateModels.context : 7), to: buffer)
         return made ?? LLVMFuzzerMutate(data, count, capacity)
     }
     if random.oneIn(16) { return LLVMFuzzerMutate(data, count, capacity) }
@@ -91,7 +91,7 @@ private func step(_ session: inout Session, _ token: UInt32) throws(RuntimeError
 private enum StateModels {
     static let count = 3
     /// All positions that the models have.
-    static let context = 24
+    static let context = 70
     /// More than any of their states has.
     static let mostStateBytes = 1 << 16
     nonisolated(unsafe) private static var models: UnsafeMutablePointer<Model>?

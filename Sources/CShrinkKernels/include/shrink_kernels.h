@@ -90,7 +90,7 @@ static inline void shrink_panel_load(const uint8_t *panel, uint32_t index, uint8
  * The conversion to float rounds to nearest even; then one multiplication, one addition; without
  * bias the addition is left out. Blocks block_begin ..< block_end of the n output channels, all rows.
  * w_scale, w_sum (the sum over k of w[o][k]) and bias have n entries; y is written for channels < n only.
- * k <= 65536, so that every partial sum fits int32. */
+ * k <= 65536, so that every partial sum fits int32; rows >= 1. */
 typedef struct {
     const uint8_t *x;        /* quantized rows of k codes */
     size_t x_stride;         /* bytes between rows */
@@ -132,10 +132,10 @@ typedef struct {
 typedef struct {
     const uint8_t *q;        /* quantized rows of head_dim codes; the heads of a token lie side by side */
     const uint8_t *k, *v;    /* quantized rows of head_dim codes */
-    int in_panels;           /* 1: instead panels of 32 positions, of one head */
+    int in_panels;           /* 1: instead panels of 32 positions, of one head; all of the last one can be read */
     size_t q_stride;         /* bytes between tokens */
     size_t k_stride, v_stride; /* bytes between positions, or panels */
-    size_t head_stride;      /* bytes between shared heads */
+    size_t head_stride;      /* bytes between shared heads, of k and of v */
     uint32_t tokens, shared_heads, heads;
     uint32_t length, growth, head_dim;
     float scale;
@@ -166,7 +166,7 @@ typedef struct {
 
 /* Bytes of scratch memory for `rows` = tokens x heads query rows of a shared head that see at most `length` positions:
  * a score for each row and position, the queries and one piece of keys and values in 16 bits, two
- * factors for each position. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
+ * factors for each position, 20 bytes more for each row. At most 2^41 for a million rows and positions: it does not overflow 64 bits. */
 static inline size_t shrink_attention_scratch_bytes(size_t rows, size_t length, size_t head_dim) {
     size_t positions = (length + 31u) & ~(size_t)31u, codes = (head_dim + 31u) & ~(size_t)31u;
     return ((rows + 2) * positions * 4 + (rows + 32u + SHRINK_ATTENTION_PIECE) * codes * 2 + rows * 20 + 15u) & ~(size_t)15u;

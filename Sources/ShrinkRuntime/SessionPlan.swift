@@ -63,8 +63,12 @@ public struct SessionPlan {
         guard threads >= 1, threads <= Int(SHRINK_POOL_MAXIMUM_THREADS) else {
             throw RuntimeError(.invalidArgument, "the number of threads is out of range", Int(SHRINK_POOL_MAXIMUM_THREADS))
         }
-        // Both are at most 2^24.
-        contextCapacity = program.header.positionLimit == nil && isIncremental ? 0 : (context + Operand.panelRows - 1) / Operand.panelRows * Operand.panelRows
+        if isIncremental, program.header.positionLimit == nil {
+            contextCapacity = 0
+        } else {
+            // Both limits are at most 2^24.
+            contextCapacity = (context + Operand.panelRows - 1) / Operand.panelRows * Operand.panelRows
+        }
         // Bounded by the verifier.
         tokenByteCount = (Int(clamping: entry.arenaBytesPerToken) + 63) / 64 * 64 | 64
 

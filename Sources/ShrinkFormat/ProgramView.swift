@@ -16,8 +16,12 @@ public struct ProgramView: @unchecked Sendable {
         guard let base = bytes.baseAddress, bytes.count >= ProgramHeader.byteCount, let header = ProgramHeader(reading: base)
         else { throw RuntimeError(.invalidArtifact, "the program has no valid header", 0) }
         guard header.majorVersion == Program.majorVersion, header.minorVersion == Program.minorVersion else {
+            let isOlder = (header.majorVersion, header.minorVersion) < (Program.majorVersion, Program.minorVersion)
             throw RuntimeError(
-                .unsupportedVersion, "the program has another format version: update the runtime or pack the model again",
+                .unsupportedVersion,
+                isOlder
+                    ? "it was packed for an older version of shrink: pack the model again"
+                    : "it was packed for a newer version of shrink: update this one, or pack the model with it",
                 Int(header.majorVersion) << 16 | Int(header.minorVersion))
         }
         // 32-bit counts times at most 96: the sum fits 64 bits.

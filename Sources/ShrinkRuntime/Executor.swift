@@ -87,7 +87,13 @@ struct Executor {
         guard positionsPerToken < .infinity else { return tokenCount &* worker / workers.count }
         let (first, count) = (positionsPerToken + Double(position), Double(tokenCount))
         let before = count * (first + count / 2) * Double(worker) / Double(workers.count)
-        return min(Int(((first * first + 2 * before).squareRoot() - first) / 2 + 0.5) * 2, tokenCount)
+        var (pairs, most) = (0, (tokenCount &+ 1) / 2)
+        while pairs < most {
+            let middle = (pairs &+ most) / 2
+            let tokens = Double(2 &* middle)
+            if tokens * (first + tokens / 2) < before { pairs = middle &+ 1 } else { most = middle }
+        }
+        return min(2 &* pairs, tokenCount)
     }
 
     var isCancelled: Bool { cancelFlag.map { shrink_atomic_load($0) != 0 } ?? false }

@@ -2,6 +2,7 @@ import Glibc
 import ShrinkCheckpoints
 import ShrinkCompute
 import ShrinkEvaluation
+import ShrinkFormat
 import ShrinkGraph
 import ShrinkJSON
 import ShrinkModels
@@ -75,7 +76,7 @@ struct CommandFailure: Error, CustomStringConvertible {
         case .invalidArtifact:
             self.init("\(place)not a sound artifact: \(error.message) (at \(error.detail)); copy it again, or pack it again with `shrink quantize`")
         case .unsupportedVersion:
-            self.init("\(place)\(error.message) (\(error.detail)); pack the model again with this version of `shrink quantize`")
+            self.init("\(place)\(error.message); this version reads format \(Program.majorVersion).\(Program.minorVersion)")
         case .unsupportedISA: self.init("\(error.message); `shrink cpu` lists what runs here", exitCode: CommandFailure.unavailable)
         case .outOfMemory: self.init("\(place)\(error.message) (\(error.detail) bytes)", exitCode: CommandFailure.unavailable)
         case .limitExceeded, .invalidArgument: self.init("\(place)\(error.message) (\(error.detail))")

@@ -33,7 +33,7 @@ extension TokenizerHeader {
         majorVersion = reader.read()
         minorVersion = reader.read()
         guard majorVersion == TokenizerFormat.majorVersion, minorVersion == TokenizerFormat.minorVersion else {
-            throw TokenizerTablesError("the tokenizer tables have another version", Int(majorVersion), isVersion: true)
+            throw TokenizerTablesError("the tokenizer tables have another version: pack the model again", Int(majorVersion), isVersion: true)
         }
         guard let model = TokenizerModel(rawValue: reader.read()), let chat = ChatTemplateKind(rawValue: reader.read()) else {
             throw TokenizerTablesError("unknown tokenizer model or chat template", 12)

@@ -141,8 +141,8 @@ static void bench_attention(const shrink_kernels *kernels, uint32_t tokens, uint
     void *scratch = aligned_alloc(16, shrink_attention_scratch_bytes(rows, length, dim));
     float *y = malloc(rows * dim * sizeof(float));
     attention a = {kernels,
-        {.q = cache, .k = positions, .v = positions, .in_panels = in_panels, .q_stride = heads * stride, .k_stride = step, .v_stride = step, .tokens = tokens,
-         .shared_heads = 1, .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y,
+        {.q = cache, .k = positions, .v = positions, .in_panels = in_panels, .q_stride = heads * stride, .k_stride = step,
+         .v_stride = step, .tokens = tokens, .shared_heads = 1, .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y,
          .y_stride = heads * dim},
         {.q = values, .k = values, .v = values, .q_stride = heads * dim, .k_stride = dim, .v_stride = dim, .tokens = tokens,
          .heads = heads, .length = length, .head_dim = dim, .scale = 0.125f, .scratch = scratch, .y = y, .y_stride = heads * dim}};
